@@ -1,0 +1,1 @@
+//! hjbridge-hjb

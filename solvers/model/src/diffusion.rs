@@ -1,0 +1,80 @@
+//! The general controlled diffusion that every solver works on (THEORY: general form).
+//!
+//!   dX = [ f(t,X) + G(t,X) v ] dt + sigma(t,X) dB,
+//!   maximise  E[ g(X_T) + int_0^T ( l(t,X) - (1/2) v' R v ) dt ].
+//!
+//! with X in R^d, v in R^m, B in R^q. Fine-tuning is the case f = (b/2) y + b s, G = b I, sigma = sqrt(b) I,
+//! R = beta b I, l = 0, g = r, v = U - s.
+
+use crate::field::VectorField;
+use crate::points::{Points, PointsMut};
+
+/// A matrix coefficient at one time.
+pub enum MatrixCoefficient<'a> {
+    /// c times the identity, at every point.
+    Scaled(f64),
+    /// A matrix for each point, written row by row: entry (i, j) of a d x m matrix is coordinate `i * m + j`.
+    Field(Box<dyn VectorField + 'a>),
+}
+
+/// The controls that may be used.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ControlSet {
+    /// All of R^m.
+    Free,
+    /// Lower and upper bounds, componentwise.
+    Box {
+        /// Lower bounds, length m.
+        lower: Vec<f64>,
+        /// Upper bounds, length m.
+        upper: Vec<f64>,
+    },
+}
+
+/// The coefficients at one time.
+pub trait Coefficients: Send + Sync {
+    /// Write the uncontrolled drift f (d coordinates).
+    fn drift(&self, x: Points<'_>, out: PointsMut<'_>);
+
+    /// G, d x m.
+    fn control_matrix(&self) -> MatrixCoefficient<'_>;
+
+    /// sigma, d x q. `Scaled` means q = d.
+    fn diffusion(&self) -> MatrixCoefficient<'_>;
+
+    /// R, m x m symmetric positive definite: the running cost of v is v'Rv/2.
+    fn control_weight(&self) -> MatrixCoefficient<'_>;
+
+    /// Write the running reward l; the default is zero.
+    fn running_reward(&self, _x: Points<'_>, out: &mut [f64]) {
+        out.fill(0.0);
+    }
+}
+
+/// A controlled diffusion with quadratic control cost.
+pub trait ControlledDiffusion: Send + Sync {
+    /// Dimension d of the state.
+    fn dim(&self) -> usize;
+
+    /// Dimension m of the control.
+    fn control_dim(&self) -> usize;
+
+    /// Dimension q of the driving noise; d unless sigma is rectangular.
+    fn noise_dim(&self) -> usize {
+        self.dim()
+    }
+
+    /// T, in the units of time of the coefficients.
+    fn horizon(&self) -> f64;
+
+    /// The controls allowed.
+    fn control_set(&self) -> ControlSet {
+        ControlSet::Free
+    }
+
+    /// The coefficients at time t, with everything that depends on t alone computed.
+    fn at(&self, t: f64) -> Box<dyn Coefficients + '_>;
+
+    /// Write the terminal reward g.
+    fn terminal_reward(&self, x: Points<'_>, out: &mut [f64]);
+}

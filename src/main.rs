@@ -1,0 +1,2 @@
+//! hjbridge
+fn main() {}
