@@ -1,4 +1,4 @@
-//! The general controlled diffusion that every solver works on (THEORY: general form).
+//! The general controlled diffusion that every solver works on.
 //!
 //!   dX = [ f(t,X) + G(t,X) v ] dt + sigma(t,X) dB,
 //!   maximise  E[ g(X_T) + int_0^T ( l(t,X) - (1/2) v' R v ) dt ].

@@ -3,10 +3,30 @@
 
 pub mod diffusion;
 pub mod error;
+pub mod exact;
 pub mod field;
+pub mod fine_tuning;
+pub mod formula;
+pub mod grid;
+pub mod kl;
+pub mod lanes;
+pub mod law;
 pub mod points;
+pub mod quadrature;
+pub mod reward;
+pub mod schedule;
+pub mod spd;
 
 pub use diffusion::{Coefficients, ControlSet, ControlledDiffusion, MatrixCoefficient};
 pub use error::ModelError;
 pub use field::{Feedback, PointwiseFeedback, ScalarField, VectorField, ZeroFeedback};
+pub use formula::{Formula, FormulaError};
+pub use grid::{
+    Axis, CubicSpline, Extrapolation, GridFunction, Interpolation, LinearInterpolant, Region, TableFeedback, TensorGrid,
+};
+pub use fine_tuning::{FineTuning, InitialLaw, NoisedScore};
+pub use kl::KlWeight;
+pub use law::{GaussianMixture, Law};
 pub use points::{PointBlock, Points, PointsMut};
+pub use reward::{Bump, QuadraticTerm, Reward};
+pub use schedule::Schedule;

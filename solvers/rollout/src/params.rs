@@ -1,0 +1,71 @@
+//! What a rollout is asked to do, and what it reports of itself.
+
+use crate::error::RolloutError;
+
+/// Size, seed and threads of a rollout.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct RolloutParams {
+    /// Number of paths, at least 2 (one path has no standard error).
+    pub paths: usize,
+    /// Number of time steps N, from 1 to 2^31; h = T/N.
+    pub steps: usize,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Family of paths under the seed; two runs that differ in it are independent.
+    pub level: u32,
+    /// Threads, from 1 to 1024; `None` uses the pool of the caller. No result depends on it.
+    pub threads: Option<usize>,
+}
+
+impl Default for RolloutParams {
+    /// 10 000 paths of 200 steps.
+    fn default() -> Self {
+        RolloutParams { paths: 10_000, steps: 200, seed: 0, level: 0, threads: None }
+    }
+}
+
+impl RolloutParams {
+    /// Check every field.
+    ///
+    /// # Errors
+    /// [`RolloutError::Invalid`] naming the field.
+    pub fn validate(&self) -> Result<(), RolloutError> {
+        if self.paths < 2 {
+            return Err(RolloutError::invalid("paths", self.paths, "at least 2; one path has no standard error"));
+        }
+        if self.steps < 1 || self.steps > 1 << 31 {
+            return Err(RolloutError::invalid("steps", self.steps, "from 1 to 2147483648"));
+        }
+        if let Some(threads) = self.threads
+            && !(1..=1024).contains(&threads)
+        {
+            return Err(RolloutError::invalid("threads", threads, "from 1 to 1024, or none for the caller's pool"));
+        }
+        Ok(())
+    }
+}
+
+/// What a rollout did.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct RolloutInfo {
+    /// Name of the scheme.
+    pub scheme: &'static str,
+    /// Number of paths.
+    pub paths: usize,
+    /// Number of steps N.
+    pub steps: usize,
+    /// h = T/N.
+    pub step_length: f64,
+    /// paths * steps.
+    pub path_steps: u64,
+    /// Path-steps at which the feedback was evaluated outside its own table.
+    pub outside: u64,
+    /// `outside / path_steps`.
+    pub outside_fraction: f64,
+    /// Path-steps at which the feedback left the control set and was projected onto it.
+    pub projected: u64,
+    /// Threads of the pool that ran.
+    pub threads: usize,
+    /// Seconds spent, preparation included (the only field that differs from run to run).
+    pub seconds: f64,
+}

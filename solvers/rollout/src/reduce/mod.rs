@@ -1,0 +1,60 @@
+//! Streaming reducers: what is kept of the paths.
+//!
+//! A reducer absorbs one block of finished paths; partial reducers are merged in the order of the blocks, so every sum
+//! is done in the same order for any number of threads.
+
+mod estimate;
+mod extrema;
+mod histogram;
+mod moments;
+mod summary;
+
+pub use estimate::{Estimate, normal_quantile};
+pub use extrema::Extrema;
+pub use histogram::{Histogram, HistogramParams};
+pub use moments::{Moments, ScalarMoments};
+pub use summary::{Record, RolloutSummary, SummaryReducer};
+
+use hjbridge_model::Points;
+
+/// A block of paths at T; entry j of every field belongs to path `first_path + j`.
+#[derive(Clone, Copy, Debug)]
+pub struct FinishedPaths<'a> {
+    /// Number of the first path.
+    pub first_path: u64,
+    /// X_N.
+    pub state: Points<'a>,
+    /// int v'Rv/2 dt.
+    pub running_cost: &'a [f64],
+    /// int l dt.
+    pub running_reward: &'a [f64],
+    /// g(X_N).
+    pub terminal_reward: &'a [f64],
+}
+
+impl FinishedPaths<'_> {
+    /// Number of paths.
+    pub fn len(&self) -> usize {
+        self.terminal_reward.len()
+    }
+
+    /// Whether there is no path.
+    pub fn is_empty(&self) -> bool {
+        self.terminal_reward.is_empty()
+    }
+
+    /// g(X_N) + int l dt - int v'Rv/2 dt, path by path.
+    pub fn objective(&self) -> impl Iterator<Item = f64> + Clone + '_ {
+        let running = self.running_reward.iter().zip(self.running_cost);
+        self.terminal_reward.iter().zip(running).map(|(g, (l, c))| g + l - c)
+    }
+}
+
+/// Something that is computed from finished paths in one pass.
+pub trait Reducer: Clone + Send + Sync {
+    /// Take in a block.
+    fn absorb(&mut self, paths: &FinishedPaths<'_>);
+
+    /// Take in what `later` has seen, whose paths all follow this reducer's.
+    fn merge(&mut self, later: Self);
+}

@@ -1,0 +1,12 @@
+//! Problem files: what a user writes, checked and turned into model objects.
+//!
+//! [`spec`] holds the file's types, [`ProblemFile::read`] parses one, [`Problem`] is the resolved problem the commands run.
+
+mod error;
+mod resolve;
+mod samples;
+pub mod spec;
+
+pub use error::ProblemError;
+pub use resolve::{DataColumns, Problem};
+pub use spec::ProblemFile;

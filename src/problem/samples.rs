@@ -1,0 +1,52 @@
+//! Columns of a CSV file with a header.
+
+use super::error::ProblemError;
+use std::path::Path;
+
+/// Read the named columns, in that order.
+///
+/// # Errors
+/// A file that cannot be read, a column that is not in the header, an entry that is not a finite number (by row and column).
+pub fn read_columns(path: &Path, columns: &[String]) -> Result<Vec<Vec<f64>>, ProblemError> {
+    if columns.is_empty() {
+        return Err(ProblemError::invalid("prior.columns", "[]", "at least one column name"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|source| ProblemError::Io { path: path.into(), source })?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let bad_csv = |row: usize, e: &csv::Error| ProblemError::Data {
+        path: path.into(),
+        row,
+        column: "(all)".into(),
+        value: e.to_string(),
+        allowed: "every row must have the header's number of entries".into(),
+    };
+    let header = reader.headers().map_err(|e| bad_csv(0, &e))?.clone();
+    let mut places = Vec::with_capacity(columns.len());
+    for (i, name) in columns.iter().enumerate() {
+        let place = header.iter().position(|h| h == name).ok_or_else(|| {
+            let known = header.iter().collect::<Vec<_>>().join(", ");
+            ProblemError::invalid(format!("prior.columns[{i}]"), format!("\"{name}\""), format!("must be one of: {known}"))
+        })?;
+        places.push(place);
+    }
+    let mut values = vec![Vec::new(); columns.len()];
+    for (row, record) in reader.records().enumerate() {
+        let record = record.map_err(|e| bad_csv(row + 1, &e))?;
+        for (c, &place) in places.iter().enumerate() {
+            let entry = record.get(place).unwrap_or("");
+            match entry.parse::<f64>() {
+                Ok(v) if v.is_finite() => values[c].push(v),
+                _ => {
+                    return Err(ProblemError::Data {
+                        path: path.into(),
+                        row: row + 1,
+                        column: columns[c].clone(),
+                        value: entry.into(),
+                        allowed: "must be a finite number".into(),
+                    });
+                }
+            }
+        }
+    }
+    Ok(values)
+}

@@ -1,0 +1,441 @@
+//! The types of a problem file. Unknown fields are errors. Vectors have one entry per dimension.
+
+use super::error::ProblemError;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+
+/// A fine-tuning problem as written in a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProblemFile {
+    /// Name of the problem; the output goes to `out/NAME`.
+    pub name: String,
+    /// One sentence for reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// T.
+    pub horizon: f64,
+    /// b as a function of forward time.
+    pub schedule: ScheduleSpec,
+    /// The law of the data.
+    pub prior: PriorSpec,
+    /// r.
+    pub reward: RewardSpec,
+    /// beta: a number, a table or a formula in t.
+    pub kl_weight: KlWeightSpec,
+    /// The law of Y_0.
+    #[serde(default)]
+    pub initial_law: InitialLawSpec,
+    /// The grid of the HJB and PI-FT solvers.
+    pub grid: GridSpec,
+    /// Time steps of `solve`, `rollout` and `pift`.
+    #[serde(default = "default_time_steps")]
+    pub time_steps: usize,
+    /// Space and time scheme of the HJB solver.
+    #[serde(default)]
+    pub scheme: SchemeSpec,
+    /// The discrete chain and its iteration.
+    #[serde(default)]
+    pub pift: PiFtSpec,
+    /// Errors are taken over this box; default: the middle half of the grid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare_on: Option<RegionSpec>,
+    /// Paths of `rollout`.
+    #[serde(default = "default_paths")]
+    pub paths: usize,
+    /// The N of `bridge`.
+    #[serde(default = "default_bridge_steps")]
+    pub bridge_steps: Vec<usize>,
+    /// Seed of `rollout`.
+    #[serde(default)]
+    pub seed: u64,
+    /// Names of the coordinates with their units, for plots; default: the columns' names, or y.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub axis_labels: Option<Vec<String>>,
+}
+
+fn default_time_steps() -> usize {
+    800
+}
+
+fn default_paths() -> usize {
+    100_000
+}
+
+fn default_bridge_steps() -> Vec<usize> {
+    vec![32, 64, 128, 256, 512, 1024]
+}
+
+/// Noise schedule b(tau), tau = T - t.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ScheduleSpec {
+    /// Constant b.
+    Constant {
+        /// b.
+        b: f64,
+    },
+    /// b_min + (b_max - b_min) tau / T.
+    Linear {
+        /// At the data.
+        b_min: f64,
+        /// At the noise.
+        b_max: f64,
+    },
+    /// Cosine alpha-bar with the rate capped.
+    Cosine {
+        /// Offset of the angle; 0.008 in the literature.
+        #[serde(default = "default_offset")]
+        offset: f64,
+        /// Largest rate.
+        b_max: f64,
+    },
+    /// Piecewise linear.
+    Table {
+        /// Forward times from 0 to the horizon.
+        tau: Vec<f64>,
+        /// Rates.
+        b: Vec<f64>,
+    },
+}
+
+fn default_offset() -> f64 {
+    0.008
+}
+
+/// The law of the data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum PriorSpec {
+    /// N(mean, covariance).
+    Gaussian {
+        /// Mean.
+        mean: Vec<f64>,
+        /// Covariance, rows.
+        covariance: Vec<Vec<f64>>,
+    },
+    /// sum_i w_i N(mean_i, covariance_i).
+    Mixture {
+        /// Weights; they sum to one.
+        weights: Vec<f64>,
+        /// Means.
+        means: Vec<Vec<f64>>,
+        /// Covariances, rows.
+        covariances: Vec<Vec<Vec<f64>>>,
+    },
+    /// Gaussian kernel density estimate of columns of a CSV file with a header.
+    Samples {
+        /// Path, relative to the problem file.
+        file: String,
+        /// Column names, one for each coordinate.
+        columns: Vec<String>,
+        /// Standard deviation of the kernel in model coordinates; absent or null: Silverman's rule.
+        #[serde(default)]
+        bandwidth: Option<f64>,
+        /// Whether the columns are brought to mean 0 and standard deviation 1.
+        #[serde(default = "default_standardize")]
+        standardize: bool,
+    },
+}
+
+fn default_standardize() -> bool {
+    true
+}
+
+/// -x'Qx/2 + q'x + c.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuadraticSpec {
+    /// Q, rows.
+    #[serde(rename = "Q")]
+    pub curvature: Vec<Vec<f64>>,
+    /// q.
+    pub q: Vec<f64>,
+    /// c.
+    #[serde(default)]
+    pub c: f64,
+}
+
+/// height exp(-|x - center|^2 / (2 width^2)).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BumpSpec {
+    /// Centre.
+    pub center: Vec<f64>,
+    /// Standard deviation.
+    pub width: f64,
+    /// Value at the centre.
+    pub height: f64,
+}
+
+/// The terminal reward, in model coordinates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RewardSpec {
+    /// q'x + c.
+    Linear {
+        /// q.
+        q: Vec<f64>,
+        /// c.
+        #[serde(default)]
+        c: f64,
+    },
+    /// -x'Qx/2 + q'x + c.
+    Quadratic {
+        /// Q, rows.
+        #[serde(rename = "Q")]
+        curvature: Vec<Vec<f64>>,
+        /// q.
+        q: Vec<f64>,
+        /// c.
+        #[serde(default)]
+        c: f64,
+    },
+    /// beta log sum_j exp(term_j / beta) at temperature beta = kl_weight.
+    LogSumExp {
+        /// The terms.
+        terms: Vec<QuadraticSpec>,
+        /// The temperature; default: the KL weight, which must then be constant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        temperature: Option<f64>,
+    },
+    /// Sum of Gaussian bumps.
+    Bumps {
+        /// The bumps.
+        terms: Vec<BumpSpec>,
+    },
+}
+
+/// beta(t).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum KlWeightSpec {
+    /// A number.
+    Constant(f64),
+    /// A function of time.
+    Varying(KlFunctionSpec),
+}
+
+/// beta as a function of generation time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum KlFunctionSpec {
+    /// Piecewise linear.
+    Table {
+        /// Generation times from 0 to the horizon.
+        t: Vec<f64>,
+        /// Weights.
+        beta: Vec<f64>,
+    },
+    /// A formula in t, e.g. "0.4 + 0.8*(t/2)**2".
+    Formula {
+        /// The formula.
+        beta: String,
+    },
+}
+
+// by hand, because an untagged enum would answer every mistake with "data did not match any variant"
+impl<'de> Deserialize<'de> for KlWeightSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KlVisitor;
+        impl<'de> Visitor<'de> for KlVisitor {
+            type Value = KlWeightSpec;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a positive number, {\"kind\": \"table\", ...} or {\"kind\": \"formula\", ...}")
+            }
+            fn visit_f64<E: de::Error>(self, v: f64) -> Result<KlWeightSpec, E> {
+                Ok(KlWeightSpec::Constant(v))
+            }
+            fn visit_u64<E: de::Error>(self, v: u64) -> Result<KlWeightSpec, E> {
+                Ok(KlWeightSpec::Constant(v as f64))
+            }
+            fn visit_i64<E: de::Error>(self, v: i64) -> Result<KlWeightSpec, E> {
+                Ok(KlWeightSpec::Constant(v as f64))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<KlWeightSpec, A::Error> {
+                KlFunctionSpec::deserialize(de::value::MapAccessDeserializer::new(map)).map(KlWeightSpec::Varying)
+            }
+        }
+        deserializer.deserialize_any(KlVisitor)
+    }
+}
+
+/// The law of Y_0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitialLawSpec {
+    /// N(0, I).
+    StandardNormal,
+    /// The prior noised over the horizon.
+    #[default]
+    NoisedPrior,
+    /// The tilted law noised over the horizon.
+    Optimal,
+}
+
+/// A tensor grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GridSpec {
+    /// Lower corner.
+    pub lower: Vec<f64>,
+    /// Upper corner.
+    pub upper: Vec<f64>,
+    /// Nodes in each direction, at least 5.
+    pub nodes: Vec<usize>,
+    /// Concentrate nodes: absent for uniform axes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stretch: Option<StretchSpec>,
+}
+
+/// sinh stretching around a centre.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StretchSpec {
+    /// Where nodes are densest.
+    pub center: Vec<f64>,
+    /// Strength, positive; spacing at the ends over spacing at the centre is about cosh(strength).
+    pub strength: f64,
+}
+
+/// A box.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionSpec {
+    /// Lower corner.
+    pub lower: Vec<f64>,
+    /// Upper corner.
+    pub upper: Vec<f64>,
+}
+
+/// Schemes of the HJB solver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SchemeSpec {
+    /// Space.
+    pub space: SpaceSpec,
+    /// Time.
+    pub time: TimeSpec,
+}
+
+/// Space schemes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpaceSpec {
+    /// First order, monotone.
+    Upwind,
+    /// Second order where that keeps the coefficients positive.
+    #[default]
+    Hybrid,
+}
+
+/// Time schemes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeSpec {
+    /// First order, monotone.
+    ImplicitEuler,
+    /// Second order, Rannacher start.
+    #[default]
+    CrankNicolson,
+}
+
+/// The discrete chain and PI-FT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PiFtSpec {
+    /// a_k.
+    pub alpha: AlphaSpec,
+    /// sig_k^2.
+    pub variance: VarianceSpec,
+    /// Inner iteration.
+    pub inner: InnerSpec,
+    /// Stop when an update is below this; ignored when `iterations` is given.
+    pub tolerance: f64,
+    /// A fixed number m of inner iterations.
+    pub iterations: Option<usize>,
+    /// Gauss-Hermite nodes in each direction.
+    pub quadrature_nodes: usize,
+}
+
+impl Default for PiFtSpec {
+    fn default() -> Self {
+        PiFtSpec {
+            alpha: AlphaSpec::default(),
+            variance: VarianceSpec::default(),
+            inner: InnerSpec::default(),
+            tolerance: 1e-10,
+            iterations: None,
+            quadrature_nodes: 20,
+        }
+    }
+}
+
+/// a_k from the schedule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlphaSpec {
+    /// a_k = exp(-int b).
+    #[default]
+    ExpIntegral,
+    /// a_k = 1 - b h.
+    Linear,
+}
+
+/// sig_k^2 from a_k.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VarianceSpec {
+    /// 1 - a.
+    #[default]
+    OneMinusAlpha,
+    /// (1 - a)/a.
+    OverAlpha,
+    /// The posterior variance.
+    Posterior,
+}
+
+/// Inner iteration of PI-FT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InnerSpec {
+    /// Plain while it contracts, safeguarded Newton otherwise.
+    #[default]
+    Auto,
+    /// The fixed-point iteration of PI-FT.
+    Plain,
+    /// Damped.
+    Damped,
+    /// Newton.
+    Newton,
+}
+
+impl ProblemFile {
+    /// Read and parse `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not a problem file; the error has line, column and field.
+    pub fn read(path: &Path) -> Result<Self, ProblemError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ProblemError::Io { path: path.into(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parse `text`; `path` is only named in errors.
+    ///
+    /// # Errors
+    /// As [`ProblemFile::read`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ProblemError> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let parse_error = |field: String, e: &serde_json::Error| {
+            let full = e.to_string();
+            let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(m, _)| m).to_string();
+            ProblemError::Parse { path: path.into(), line: e.line(), column: e.column(), field, message }
+        };
+        let file: ProblemFile =
+            serde_path_to_error::deserialize(&mut json).map_err(|e| parse_error(e.path().to_string(), e.inner()))?;
+        json.end().map_err(|e| parse_error(".".into(), &e))?;
+        Ok(file)
+    }
+}
