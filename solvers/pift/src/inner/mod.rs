@@ -1,0 +1,272 @@
+//! The inner iteration of PI-FT: policy improvement with V_{k+1} frozen.
+//!
+//! One file per kind: [`Plain`](Inner::Plain) is the method of the paper, [`Damped`](Inner::Damped) and
+//! [`Newton`](Inner::Newton) are for steps that are too long for it, [`Auto`](Inner::Auto) chooses. All start at u^(0) = s_k and
+//! have the same fixed point u*; they run on all nodes together, so an iterate is a policy and its value is the value of a policy.
+
+pub(crate) mod damped;
+pub(crate) mod newton;
+pub(crate) mod plain;
+
+use crate::bellman::{Kernel, evaluate_shift};
+use crate::block::{NodeBlock, Sup, Team};
+use crate::error::PiFtError;
+use crate::quadrature::NormalQuadrature;
+use hjbridge_model::CubicSpline;
+use serde::{Deserialize, Serialize};
+
+/// Which inner iteration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inner {
+    /// D^(m+1) = lam grad G(m + D^(m)); needs rho_k < 1.
+    Plain,
+    /// The same with the best constant damping for the curvature of V_{k+1}; needs only the convex side below 1.
+    Damped,
+    /// Newton with halving of steps that do not shrink the defect.
+    Newton,
+    /// Plain while rho_k < 1 over the grid, Newton otherwise and when plain is too slow for the tolerance.
+    #[default]
+    Auto,
+}
+
+/// When the inner iteration ends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum InnerRule {
+    /// m_k updates at every step. Zero gives the value of the pre-trained model.
+    Fixed(usize),
+    /// Until sup |u^(m+1) - u^(m)| <= tol max(1, sup |u^(m) - s|) over the grid.
+    Tolerance {
+        /// Relative to the larger of 1 and the largest change of the score.
+        tol: f64,
+        /// Most updates; more is an error, not a loop.
+        max: usize,
+    },
+}
+
+impl Default for InnerRule {
+    fn default() -> Self {
+        InnerRule::Tolerance { tol: 1e-10, max: 100 }
+    }
+}
+
+impl InnerRule {
+    pub(crate) fn check(&self) -> Result<(), PiFtError> {
+        match *self {
+            InnerRule::Tolerance { tol, .. } if !(tol > 0.0 && tol < 1.0) => {
+                Err(PiFtError::invalid("rule.tolerance.tol", tol, "between 0 and 1"))
+            }
+            InnerRule::Tolerance { max: 0, .. } => Err(PiFtError::invalid("rule.tolerance.max", 0, "at least 1")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The iteration that is running at a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Running {
+    Plain,
+    Damped(f64),
+    Newton,
+}
+
+impl Running {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Running::Plain => "plain",
+            Running::Damped(_) => "damped",
+            Running::Newton => "newton",
+        }
+    }
+
+    fn choose(inner: Inner, rho_plus: f64, rho_minus: f64) -> Running {
+        match inner {
+            Inner::Plain => Running::Plain,
+            Inner::Damped => Running::Damped(damped::weight(rho_plus.min(1.0), rho_minus)),
+            Inner::Newton => Running::Newton,
+            Inner::Auto if rho_plus.max(rho_minus) < 1.0 => Running::Plain,
+            Inner::Auto => Running::Newton,
+        }
+    }
+}
+
+/// What the iteration reports of a step.
+pub(crate) struct Outcome {
+    pub running: Running,
+    pub iterations: usize,
+    /// sup |D^(m+1) - D^(m)| for m = 0, 1, ..., the last one proposed but not made.
+    pub updates: Vec<Sup>,
+    /// Largest |D^(m)| met, the scale of the updates.
+    pub scale: Sup,
+}
+
+/// Called with m and every iterate D^(m), its value known.
+pub(crate) type Observer<'a> = dyn FnMut(usize, &[NodeBlock]) -> Result<(), PiFtError> + 'a;
+
+/// What the iteration works with at a step.
+pub(crate) struct Problem<'a> {
+    pub kernel: Kernel,
+    pub next: &'a CubicSpline,
+    pub quadrature: &'a NormalQuadrature,
+    pub team: &'a Team,
+    /// D = this times (u - s).
+    pub shift_per_control: f64,
+    /// lam times the extreme curvatures of V_{k+1} over the grid.
+    pub rho_plus: f64,
+    pub rho_minus: f64,
+}
+
+impl Problem<'_> {
+    /// Iterate from D = 0 until the rule is met.
+    pub(crate) fn iterate(
+        &self,
+        blocks: &mut [NodeBlock],
+        inner: Inner,
+        rule: InnerRule,
+        seen: &mut Observer<'_>,
+    ) -> Result<Outcome, PiFtError> {
+        let lam = self.kernel.lam;
+        let untouched = rule == InnerRule::Fixed(0);
+        let mut running = if untouched { Running::Plain } else { Running::choose(inner, self.rho_plus, self.rho_minus) };
+        let mut limit = match rule {
+            InnerRule::Fixed(m) => m,
+            InnerRule::Tolerance { max, .. } => max,
+        };
+        let mut updates: Vec<Sup> = Vec::new();
+        let mut scale = Sup::default();
+        let mut m = 0;
+        loop {
+            // One parallel region per iterate: a step is short, and waking threads costs as much as a few hundred evaluations.
+            self.team.each(blocks, |block| {
+                if m > 0 {
+                    block.apply_update();
+                }
+                evaluate_shift(block, &self.kernel, self.next, self.quadrature);
+                self.propose(block, running);
+            });
+            if m == 0 {
+                check_finite(blocks, self.kernel.k)?;
+                if !untouched {
+                    self.check_concave(blocks)?;
+                }
+            }
+            seen(m, blocks)?;
+            if lam == 0.0 {
+                return Ok(Outcome { running, iterations: 0, updates: vec![Sup::default()], scale });
+            }
+            self.check_refused(blocks)?;
+            let mut update = Sup::default();
+            let mut shift = Sup::default();
+            for block in blocks.iter() {
+                update.join(block.update_sup);
+                shift.join(block.shift_sup);
+            }
+            scale.join(shift);
+            updates.push(update);
+            let tolerance = match rule {
+                InnerRule::Fixed(n) if m == n => break,
+                InnerRule::Fixed(_) => 0.0,
+                InnerRule::Tolerance { tol, .. } => tol * self.shift_per_control.max(shift.all),
+            };
+            if matches!(rule, InnerRule::Tolerance { .. }) && update.all <= tolerance {
+                break;
+            }
+            let first = updates[0].all;
+            let lost = !update.all.is_finite() || update.all > 1e3 * first.max(self.shift_per_control);
+            if lost || m == limit {
+                if inner == Inner::Auto && running == Running::Plain {
+                    // Slower than its bound promised, or the bound was below 1 only by the grid: start again with Newton.
+                    running = Running::Newton;
+                    limit = m + limit.max(1);
+                    if lost {
+                        self.team.each(blocks, NodeBlock::restart);
+                    } else {
+                        self.team.each(blocks, |block| self.propose(block, running));
+                        self.check_refused(blocks)?;
+                    }
+                } else {
+                    let before = if m > 0 { updates[m - 1].all } else { f64::NAN };
+                    return Err(PiFtError::NoConvergence {
+                        step: self.kernel.k,
+                        method: running.name(),
+                        iterations: m,
+                        update: update.all / self.shift_per_control,
+                        tolerance: tolerance / self.shift_per_control,
+                        contraction: update.all / before,
+                        rho: self.rho_plus.max(self.rho_minus),
+                    });
+                }
+            }
+            m += 1;
+        }
+        if m > 0 {
+            check_finite(blocks, self.kernel.k)?;
+            self.check_concave(blocks)?;
+        }
+        Ok(Outcome { running, iterations: m, updates, scale })
+    }
+
+    /// Write the next update into the block.
+    fn propose(&self, block: &mut NodeBlock, running: Running) {
+        let lam = self.kernel.lam;
+        match running {
+            Running::Plain => plain::propose(block, lam),
+            Running::Damped(w) => damped::propose(block, lam, w),
+            Running::Newton => block.refused = newton::propose(block, lam).is_err(),
+        }
+        block.update_sup = block.sup_norm(&block.update);
+        block.shift_sup = block.sup_norm(&block.shift);
+    }
+
+    /// Refuse when Newton met a node where I - lam D^2 G is not positive definite.
+    fn check_refused(&self, blocks: &[NodeBlock]) -> Result<(), PiFtError> {
+        match blocks.iter().find(|b| b.refused) {
+            Some(block) => {
+                let (node, steepness) = block.steepest(self.kernel.lam);
+                Err(self.ill_posed(block, node, steepness))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuse when lam lambda_max(D^2 G) >= 1 at a node: the one-step problem is not concave there.
+    pub(crate) fn check_concave(&self, blocks: &[NodeBlock]) -> Result<(), PiFtError> {
+        let mut worst: Option<(&NodeBlock, usize, f64)> = None;
+        for block in blocks {
+            let (node, steepness) = block.steepest(self.kernel.lam);
+            if steepness >= 1.0 && worst.is_none_or(|(_, _, s)| steepness > s) {
+                worst = Some((block, node, steepness));
+            }
+        }
+        worst.map_or(Ok(()), |(block, node, steepness)| Err(self.ill_posed(block, node, steepness)))
+    }
+
+    fn ill_posed(&self, block: &NodeBlock, node: usize, steepness: f64) -> PiFtError {
+        PiFtError::IllPosed {
+            step: self.kernel.k,
+            point: block.node(node),
+            lam_times_curvature: steepness,
+            beta: self.kernel.beta,
+        }
+    }
+}
+
+/// Refuse values, means or gradients that are not finite.
+pub(crate) fn check_finite(blocks: &[NodeBlock], k: usize) -> Result<(), PiFtError> {
+    for block in blocks {
+        let n = block.len();
+        let named: [(&'static str, &[f64]); 4] = [
+            ("score", block.score.data()),
+            ("shift D", block.shift.data()),
+            ("value", &block.value),
+            ("gradient of E V", block.gradient.data()),
+        ];
+        for (quantity, data) in named {
+            if let Some(at) = data.iter().position(|v| !v.is_finite()) {
+                return Err(PiFtError::NonFinite { step: k, quantity, value: data[at], point: block.node(at % n) });
+            }
+        }
+    }
+    Ok(())
+}
