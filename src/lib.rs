@@ -1,1 +1,44 @@
-//! hjbridge
+//! Exact answers for fine-tuning diffusion models by stochastic control, and the discretisation error of PI-FT measured
+//! against them.
+//!
+//! A pre-trained diffusion model generates by dY = [(b/2) Y + b s(t,Y)] dt + sqrt(b) dB. Fine-tuning it by control means to
+//! replace the score s by a control U and to
+//!
+//!   maximise  E[ r(Y_T) - int_0^T beta (b/2) |U - s|^2 dt ].
+//!
+//! The optimum is U* = s + grad V / beta, V the solution of a Hamilton-Jacobi-Bellman equation. hjbridge solves that equation
+//! on a grid, simulates the optimal policy, solves the discrete-time problem by PI-FT (Han, Razaviyayn and Xu, Stochastic
+//! Control for Fine-tuning Diffusion Models, arXiv:2412.18164), and measures how the second converges to the first.
+//!
+//! # Index of algorithms
+//!
+//! | method | type | where | reference |
+//! |---|---|---|---|
+//! | HJB, Howard iteration per step | [`hjb::HjbSolver`] | `solvers/hjb` | Forsyth and Labahn 2007 |
+//! | HJB, whole-horizon policy iteration | [`hjb::PolicyIteration`] | `solvers/hjb` | Howard 1960 |
+//! | upwind and hybrid differences | [`hjb::space`] | `solvers/hjb/src/space` | Wang and Forsyth 2008 |
+//! | implicit Euler, Crank-Nicolson with Rannacher start | [`hjb::time`] | `solvers/hjb/src/time` | Rannacher 1984 |
+//! | Fokker-Planck by the transposed generator | [`hjb::FokkerPlanck`] | `solvers/hjb` | Chang and Cooper 1970 |
+//! | Euler-Maruyama ensembles | [`rollout::Ensemble`] | `solvers/rollout` | Salmon et al. 2011 (noise) |
+//! | PI-FT on a grid | [`pift::PiFt`] | `solvers/pift` | arXiv:2412.18164 |
+//! | law of the discrete chain | [`pift::ChainLaw`] | `solvers/pift` | |
+//! | discrete against continuous | [`bridge::bridge`] | `src/bridge` | arXiv:2412.18164 |
+//! | closed forms | [`model::exact`] | `solvers/model/src/exact` | |
+//!
+//! # Which solver should I use
+//!
+//! * The exact answer of a fine-tuning problem with a mixture prior and constant KL weight: [`model::exact::closed_form`].
+//! * The exact answer on a grid for anything else: [`hjb::HjbSolver`] with the default schemes; add
+//!   [`hjb::Space::Upwind`] and [`hjb::Time::ImplicitEuler`] when monotonicity matters more than order.
+//! * The discrete-time answer: [`pift::PiFt`]. Its distance to the continuous one: [`bridge::bridge`].
+//! * The law and the objective of a policy: [`rollout::Ensemble`] in any dimension, [`hjb::FokkerPlanck`] on a grid.
+
+pub use hjbridge_hjb as hjb;
+pub use hjbridge_model as model;
+pub use hjbridge_pift as pift;
+pub use hjbridge_rollout as rollout;
+
+pub mod bridge;
+pub mod problem;
+pub mod report;
+pub mod run;

@@ -1,0 +1,192 @@
+//! Errors of the HJB solver: which quantity, where, and what is allowed.
+
+use hjbridge_model::ModelError;
+
+/// Why an HJB or Fokker-Planck equation could not be solved.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum HjbError {
+    /// A parameter outside what is allowed.
+    #[error("{field} = {value}: {allowed}")]
+    Invalid {
+        /// Name of the parameter.
+        field: String,
+        /// The offending value.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// Lengths or dimensions that do not fit together.
+    #[error("{field} has {found} entries; {expected} expected")]
+    Shape {
+        /// Name of the quantity.
+        field: String,
+        /// Entries found.
+        found: usize,
+        /// Entries expected.
+        expected: usize,
+    },
+    /// A model that the finite-difference solver does not treat.
+    #[error("unsupported: {what} (t = {t}, at {point:?}); allowed: {allowed}")]
+    Unsupported {
+        /// What the model asked for.
+        what: String,
+        /// Generation time.
+        t: f64,
+        /// The point where it was seen.
+        point: Vec<f64>,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// A NaN or infinite value returned by the model.
+    #[error("{coefficient} is {value} at t = {t}, x = {point:?}; the model must return finite numbers on the whole grid")]
+    NonFinite {
+        /// Which coefficient: `drift`, `diffusion`, `control_matrix`, `control_weight`, `running_reward`,
+        /// `terminal_reward`, `feedback`.
+        coefficient: &'static str,
+        /// The value returned.
+        value: f64,
+        /// Generation time.
+        t: f64,
+        /// The point.
+        point: Vec<f64>,
+    },
+    /// A control weight that is not positive definite.
+    #[error(
+        "control_weight[{component}][{component}] = {value} at t = {t}, node {node}, x = {point:?}: R must be positive, \
+         otherwise the maximum over the control does not exist (the sign of the cost may be wrong)"
+    )]
+    ControlWeight {
+        /// Component of the control.
+        component: usize,
+        /// R_ii found.
+        value: f64,
+        /// Generation time.
+        t: f64,
+        /// Flat node index.
+        node: usize,
+        /// The point.
+        point: Vec<f64>,
+    },
+    /// Policy iteration stopped before its tolerance.
+    #[error(
+        "policy iteration did not converge at t = {t} in {iterations} iterations: last value change {value_change:.3e}, \
+         residual {residual:.3e}"
+    )]
+    NoConvergence {
+        /// Time level (0 for the whole-horizon iteration).
+        t: f64,
+        /// Iterations done.
+        iterations: usize,
+        /// Sup norm of the last change of the value.
+        value_change: f64,
+        /// Sup norm of the residual of the discrete equation.
+        residual: f64,
+    },
+    /// The value of the unbounded problem is infinite before t: its curvature at a face explodes (see
+    /// [`crate::HjbSolver`]).
+    #[error(
+        "ill-posed: the curvature of the value along axis {axis} explodes at the {} face at t = {t}; the reward is too convex \
+         for its control weight (for a KL weight beta: raise beta, or make the reward less convex)",
+        if *.upper { "upper" } else { "lower" }
+    )]
+    IllPosed {
+        /// Time of the explosion.
+        t: f64,
+        /// Axis normal to the face.
+        axis: usize,
+        /// Upper or lower face.
+        upper: bool,
+    },
+    /// The value grows beyond every bound.
+    #[error(
+        "the value blows up at t = {t}: sup |V| = {sup:.3e} exceeds {limit:.3e}; the reward is probably too convex for its \
+         control weight (for a KL weight beta: raise beta, or make the reward less convex)"
+    )]
+    BlowUp {
+        /// Time level where it was noticed.
+        t: f64,
+        /// Sup norm of V (infinite when a value is not finite).
+        sup: f64,
+        /// The limit passed.
+        limit: f64,
+    },
+    /// The arrays would not fit the limit set in the parameters.
+    #[error(
+        "about {required} bytes needed, memory_limit = {limit}: use fewer nodes, fewer steps or `Storage::AtMost`, or raise \
+         the limit"
+    )]
+    Memory {
+        /// Bytes estimated.
+        required: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// A linear system could not be solved.
+    #[error("linear system at t = {t}: {source}")]
+    Linear {
+        /// Time level.
+        t: f64,
+        /// The reason.
+        source: LinearError,
+    },
+    /// An error of the model crate (grids, tables).
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// Why a linear system could not be solved.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum LinearError {
+    /// A zero pivot.
+    #[error("the matrix is singular (row {row})")]
+    Singular {
+        /// Row of the pivot.
+        row: usize,
+    },
+    /// The factorisation failed.
+    #[error("{solver}: factorisation failed: {reason}")]
+    Factorisation {
+        /// Which solver.
+        solver: &'static str,
+        /// Its words.
+        reason: String,
+    },
+    /// NaN or infinity in the solution.
+    #[error("{solver}: the solution is not finite")]
+    NotFinite {
+        /// Which solver.
+        solver: &'static str,
+    },
+    /// A solution that does not satisfy its system.
+    #[error("{solver}: relative residual {residual:.3e} exceeds {limit:.1e}")]
+    Inaccurate {
+        /// Which solver.
+        solver: &'static str,
+        /// max|b - Ax| / (max row sum |A| max|x| + max|b|).
+        residual: f64,
+        /// Largest residual accepted.
+        limit: f64,
+    },
+    /// A matrix whose pattern the solver does not take.
+    #[error("{solver} takes {allowed}; the matrix has shifts {found:?}")]
+    Pattern {
+        /// Which solver.
+        solver: &'static str,
+        /// What it takes.
+        allowed: &'static str,
+        /// Flat shifts of the matrix.
+        found: Vec<isize>,
+    },
+}
+
+impl HjbError {
+    /// An [`HjbError::Invalid`] from anything that prints.
+    pub(crate) fn invalid(field: &str, value: impl std::fmt::Display, allowed: &str) -> Self {
+        HjbError::Invalid { field: field.to_string(), value: value.to_string(), allowed: allowed.to_string() }
+    }
+
+    /// An [`HjbError::Shape`] unless `found == expected`.
+    pub(crate) fn check_shape(field: &str, found: usize, expected: usize) -> Result<(), Self> {
+        if found == expected { Ok(()) } else { Err(HjbError::Shape { field: field.to_string(), found, expected }) }
+    }
+}

@@ -1,0 +1,273 @@
+//! The law of the controlled process, forward in time, by the transpose of the generator.
+//!
+//! The masses m_j of the nodes obey m' = L^v(t)' m, the adjoint of the backward equation on the same grid with the same
+//! scheme. Rows of L sum to zero, so the total mass is conserved to rounding by every time scheme; with implicit Euler
+//! and a monotone generator masses stay non-negative. The density is mass over cell volume. Order: that of the time
+//! scheme in h and of the space scheme in the spacing (weakly, i.e. for moments; for the density on smooth axes too).
+//! Reference: J. S. Chang, G. Cooper, A practical difference scheme for Fokker-Planck equations, J. Comput. Phys. 6 (1970)
+//! 1-16; Y. Achdou, I. Capuzzo-Dolcetta, Mean field games: numerical methods, SIAM J. Numer. Anal. 48 (2010) 1136-1162
+//! (transpose of the HJB operator).
+
+use crate::coefficients::NodeCoefficients;
+use crate::error::{HjbError, LinearError};
+use crate::generator::{Generator, Monotonicity};
+use crate::geometry::Boundary;
+use crate::linear::LinearSolverChoice;
+use crate::norms::sup;
+use crate::params::{check_memory, workspace_bytes};
+use crate::solution::Storage;
+use crate::solve::check_model;
+use crate::space::Space;
+use crate::stencil::StencilMatrix;
+use crate::step::ImplicitSystem;
+use crate::time::Time;
+use hjbridge_model::grid::TensorGrid;
+use hjbridge_model::{ControlledDiffusion, Feedback, PointsMut};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Parameters of [`FokkerPlanck`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct FokkerPlanckParams {
+    /// Space scheme of the generator.
+    pub space: Space,
+    /// Time scheme.
+    pub time: Time,
+    /// Number N of equal time steps, at least 1.
+    pub steps: usize,
+    /// Condition at the faces; reflecting by default, so that no mass sticks to a face.
+    pub boundary: Boundary,
+    /// Linear solver.
+    pub linear: LinearSolverChoice,
+    /// Which time levels are kept.
+    pub storage: Storage,
+    /// Largest memory the solver may plan for, in bytes.
+    pub memory_limit: u64,
+}
+
+impl Default for FokkerPlanckParams {
+    fn default() -> Self {
+        FokkerPlanckParams {
+            space: Space::default(),
+            time: Time::default(),
+            steps: 200,
+            boundary: Boundary::Reflecting,
+            linear: LinearSolverChoice::default(),
+            storage: Storage::default(),
+            memory_limit: 4 << 30,
+        }
+    }
+}
+
+/// What [`FokkerPlanck`] did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FokkerPlanckInfo {
+    /// Largest deviation of the total mass from the initial one.
+    pub mass_error: f64,
+    /// Most negative mass of a node seen (zero when there is none).
+    pub most_negative: f64,
+    /// Largest mass on the faces of the box at any level: whether the box is large enough.
+    pub face_mass: f64,
+    /// Name of the linear solver.
+    pub linear_solver: &'static str,
+    /// Largest backward error of a linear solve.
+    pub worst_linear_residual: f64,
+    /// Negative rates over all generators.
+    pub monotonicity: Monotonicity,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// Masses of the nodes at stored times, ascending.
+#[derive(Clone, Debug)]
+pub struct LawPath {
+    grid: Arc<TensorGrid>,
+    times: Vec<f64>,
+    masses: Vec<Vec<f64>>,
+}
+
+impl LawPath {
+    /// The grid.
+    pub fn grid(&self) -> &Arc<TensorGrid> {
+        &self.grid
+    }
+
+    /// Stored times, ascending from 0 to T.
+    pub fn times(&self) -> &[f64] {
+        &self.times
+    }
+
+    /// Masses of the nodes at stored time number `k`.
+    ///
+    /// # Panics
+    /// When `k` is not below the number of stored times, as slice indexing does.
+    pub fn mass(&self, k: usize) -> &[f64] {
+        &self.masses[k]
+    }
+
+    /// Masses at T.
+    pub fn terminal(&self) -> &[f64] {
+        self.masses.last().map_or(&[], |m| m.as_slice())
+    }
+
+    /// Density at stored time number `k`: mass over cell volume, per unit of volume.
+    pub fn density(&self, k: usize) -> Vec<f64> {
+        self.masses[k].iter().zip(self.grid.volumes()).map(|(m, v)| m / v).collect()
+    }
+}
+
+/// Masses proportional to cell volume times exp(log_density), with sum 1.
+///
+/// # Errors
+/// A length other than the number of nodes, NaN or +inf, or a density that vanishes on the whole grid.
+pub fn masses_from_log_density(grid: &TensorGrid, log_density: &[f64]) -> Result<Vec<f64>, HjbError> {
+    HjbError::check_shape("log_density", log_density.len(), grid.len())?;
+    if let Some(j) = log_density.iter().position(|v| v.is_nan() || *v == f64::INFINITY) {
+        return Err(HjbError::invalid(&format!("log_density[{j}]"), log_density[j], "a number below infinity"));
+    }
+    let top = log_density.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if top == f64::NEG_INFINITY {
+        return Err(HjbError::invalid("log_density", top, "finite at one node at least"));
+    }
+    let mut mass: Vec<f64> = log_density.iter().zip(grid.volumes()).map(|(l, v)| (l - top).exp() * v).collect();
+    let total: f64 = mass.iter().sum();
+    mass.iter_mut().for_each(|m| *m /= total);
+    Ok(mass)
+}
+
+/// Forward solver for the law of dX = [f + G v(t,X)] dt + sigma dB under a feedback v.
+pub struct FokkerPlanck<'a> {
+    model: &'a dyn ControlledDiffusion,
+    feedback: &'a dyn Feedback,
+    grid: Arc<TensorGrid>,
+    params: FokkerPlanckParams,
+}
+
+impl<'a> FokkerPlanck<'a> {
+    /// A solver for `model` under the control `feedback` (the v of the general form) on `grid`.
+    pub fn new(
+        model: &'a dyn ControlledDiffusion,
+        feedback: &'a dyn Feedback,
+        grid: Arc<TensorGrid>,
+        params: FokkerPlanckParams,
+    ) -> Result<Self, HjbError> {
+        if params.steps == 0 {
+            return Err(HjbError::invalid("steps", params.steps, "at least 1"));
+        }
+        params.storage.validate()?;
+        check_model(model, &grid)?;
+        HjbError::check_shape("feedback dim", feedback.dim(), model.dim())?;
+        HjbError::check_shape("feedback control_dim", feedback.control_dim(), model.control_dim())?;
+        Ok(FokkerPlanck { model, feedback, grid, params })
+    }
+
+    /// Evolve the initial masses of the nodes (finite; normally non-negative with sum 1) from t = 0 to T.
+    pub fn evolve(&self, initial: &[f64]) -> Result<(LawPath, FokkerPlanckInfo), HjbError> {
+        let start = Instant::now();
+        let p = &self.params;
+        let (n, d, m) = (self.grid.len(), self.grid.dim(), self.model.control_dim());
+        HjbError::check_shape("initial masses", initial.len(), n)?;
+        if !sup(initial).is_finite() {
+            return Err(HjbError::invalid("initial masses", "not finite", "finite numbers"));
+        }
+        let stored = p.storage.levels(p.steps);
+        let required = workspace_bytes(n, d, m).saturating_add(8 * (stored.len() as u64) * (n as u64));
+        check_memory(required, p.memory_limit)?;
+        let h = self.model.horizon() / p.steps as f64;
+
+        let mut forward = Forward {
+            model: self.model,
+            feedback: self.feedback,
+            coefficients: NodeCoefficients::new(self.model, self.grid.points())?,
+            generator: Generator::new(self.grid.clone(), p.space.scheme(), p.boundary),
+            adjoint: StencilMatrix::nearest_neighbour(self.grid.shape()),
+            drift: vec![0.0; d * n],
+            control: vec![0.0; m * n],
+        };
+        forward.prepare(0.0)?;
+        let mut system = ImplicitSystem::new(&forward.adjoint, p.linear).map_err(|source| HjbError::Linear { t: 0.0, source })?;
+        let mut info = FokkerPlanckInfo {
+            mass_error: 0.0,
+            most_negative: 0.0,
+            face_mass: 0.0,
+            linear_solver: system.solver.name(),
+            worst_linear_residual: 0.0,
+            monotonicity: Monotonicity::default(),
+            seconds: 0.0,
+        };
+        let faces = face_nodes(&self.grid);
+        let total: f64 = initial.iter().sum();
+        let mut mass = initial.to_vec();
+        let mut right_side = vec![0.0; n];
+        let mut path = LawPath { grid: self.grid.clone(), times: vec![0.0], masses: vec![mass.clone()] };
+        for stage in p.time.stages(h, p.steps) {
+            let t = stage.position as f64 * (0.5 * h);
+            right_side.copy_from_slice(&mass);
+            if stage.explicit != 0.0 {
+                forward.adjoint.multiply_add(stage.explicit, &mass, &mut right_side);
+            }
+            forward.prepare(t)?;
+            info.monotonicity.inspect(forward.generator.matrix());
+            mass.copy_from_slice(&right_side);
+            system.solve(stage.implicit, &forward.adjoint, &mut mass).map_err(|source| match source {
+                LinearError::NotFinite { .. } => HjbError::BlowUp { t, sup: f64::INFINITY, limit: total.abs() },
+                source => HjbError::Linear { t, source },
+            })?;
+            info.mass_error = info.mass_error.max((mass.iter().sum::<f64>() - total).abs());
+            info.most_negative = mass.iter().fold(info.most_negative, |m: f64, v| m.min(*v));
+            info.face_mass = info.face_mass.max(faces.iter().map(|&j| mass[j].abs()).sum());
+            if let Some(k) = stage.completes()
+                && stored.binary_search(&k).is_ok()
+            {
+                path.times.push(t);
+                path.masses.push(mass.clone());
+            }
+        }
+        info.worst_linear_residual = system.worst_residual;
+        info.seconds = start.elapsed().as_secs_f64();
+        Ok((path, info))
+    }
+}
+
+/// The adjoint generator at one time.
+struct Forward<'a> {
+    model: &'a dyn ControlledDiffusion,
+    feedback: &'a dyn Feedback,
+    coefficients: NodeCoefficients,
+    generator: Generator,
+    adjoint: StencilMatrix,
+    drift: Vec<f64>,
+    control: Vec<f64>,
+}
+
+impl Forward<'_> {
+    fn prepare(&mut self, t: f64) -> Result<(), HjbError> {
+        let c = &mut self.coefficients;
+        c.evaluate(self.model.at(t).as_ref(), t)?;
+        let n = c.nodes.len();
+        self.drift.copy_from_slice(&c.drift);
+        if c.control_dim > 0 {
+            let out = PointsMut::new(&mut self.control, c.control_dim);
+            self.feedback.at(t).eval(c.nodes.as_points(), out);
+            c.check_finite("feedback", &self.control, t)?;
+            for ((mu, g), v) in self.drift[..c.control_dim * n].iter_mut().zip(&c.gain).zip(&self.control) {
+                *mu += g * v;
+            }
+        }
+        let matrix = self.generator.assemble(&self.drift, &c.variance)?;
+        self.adjoint.set_transpose_of(matrix);
+        Ok(())
+    }
+}
+
+/// Nodes on the faces of the box.
+fn face_nodes(grid: &TensorGrid) -> Vec<usize> {
+    let on_face = |j: usize| {
+        grid.shape().iter().zip(grid.strides()).any(|(&len, &stride)| {
+            let index = (j / stride) % len;
+            index == 0 || index + 1 == len
+        })
+    };
+    (0..grid.len()).filter(|&j| on_face(j)).collect()
+}

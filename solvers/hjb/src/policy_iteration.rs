@@ -1,0 +1,223 @@
+//! Policy iteration over the whole horizon.
+//!
+//! Given a policy v^m at all levels and nodes, one backward sweep of linear solves gives its value V^m; at each node the
+//! discrete Hamiltonian is then maximised for V^m, which gives v^{m+1}. With implicit Euler and a monotone generator V^m
+//! increases at every node; in continuous time the error e^m = V - V^m obeys
+//!
+//!   e^{m+1}(t,y) = E int_t^T (1/2) |G' grad e^m|^2_{R^{-1}} ds,
+//!
+//! so convergence is locally quadratic. The limit is the solution of [`crate::HjbSolver`] with the same parameters, which
+//! is cheaper; this solver exists to study the iteration itself.
+//! Reference: R. A. Howard, Dynamic Programming and Markov Processes (1960); M. L. Puterman, S. L. Brumelle, On the
+//! convergence of policy iteration in stationary dynamic programming, Math. Oper. Res. 4 (1979) 60-69.
+
+use crate::curvature::CurvatureWatch;
+use crate::error::{HjbError, LinearError};
+use crate::hamiltonian::{Hamiltonian, Policy};
+use crate::norms::sup;
+use crate::params::{HjbParams, check_memory, workspace_bytes};
+use crate::solution::ValueFunction;
+use crate::solve::{check_model, level_time};
+use crate::step::StageSolver;
+use hjbridge_model::ControlledDiffusion;
+use hjbridge_model::grid::TensorGrid;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Parameters of [`PolicyIteration`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PolicyIterationParams {
+    /// Discretisation; `howard_tolerance` and `howard_max_iterations` are not used.
+    pub hjb: HjbParams,
+    /// Stop when sup |V^{m+1} - V^m| is below this, relative to the size of the value. In (0, 1).
+    pub tolerance: f64,
+    /// Largest number of policies evaluated, at least 1.
+    pub max_iterations: usize,
+}
+
+impl Default for PolicyIterationParams {
+    fn default() -> Self {
+        PolicyIterationParams { hjb: HjbParams::default(), tolerance: 1e-11, max_iterations: 30 }
+    }
+}
+
+impl PolicyIterationParams {
+    /// Check the ranges given at the fields.
+    pub fn validate(&self) -> Result<(), HjbError> {
+        self.hjb.validate()?;
+        if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
+            return Err(HjbError::invalid("tolerance", self.tolerance, "in (0, 1)"));
+        }
+        if self.max_iterations == 0 {
+            return Err(HjbError::invalid("max_iterations", self.max_iterations, "at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// What [`PolicyIteration`] did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PolicyIterationInfo {
+    /// Policies evaluated.
+    pub iterations: usize,
+    /// sup over levels and nodes of |V^{m+1} - V^m|, m = 0, 1, ...
+    pub gaps: Vec<f64>,
+    /// sup of V^m - V^{m+1}, where positive: how far the iteration went down anywhere, m = 0, 1, ...
+    pub decreases: Vec<f64>,
+    /// Name of the linear solver.
+    pub linear_solver: &'static str,
+    /// Largest backward error of a linear solve.
+    pub worst_linear_residual: f64,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// What an observer sees after each sweep.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepView<'v> {
+    /// m: the policy v^m has been evaluated.
+    pub iteration: usize,
+    /// Times of the levels, descending from T (start-up half steps included).
+    pub times: &'v [f64],
+    /// V^m at these levels, n values each.
+    pub values: &'v [Vec<f64>],
+}
+
+/// Whole-horizon policy iteration, started from v = 0 (clipped to the control set).
+pub struct PolicyIteration<'a> {
+    model: &'a dyn ControlledDiffusion,
+    grid: Arc<TensorGrid>,
+    params: PolicyIterationParams,
+}
+
+impl<'a> PolicyIteration<'a> {
+    /// Policy iteration for `model` on `grid`.
+    pub fn new(
+        model: &'a dyn ControlledDiffusion,
+        grid: Arc<TensorGrid>,
+        params: PolicyIterationParams,
+    ) -> Result<Self, HjbError> {
+        params.validate()?;
+        check_model(model, &grid)?;
+        Ok(PolicyIteration { model, grid, params })
+    }
+
+    /// Iterate to the tolerance; the control returned is the maximiser for the value returned.
+    pub fn solve(&self) -> Result<(ValueFunction, PolicyIterationInfo), HjbError> {
+        self.solve_observed(&mut |_| {})
+    }
+
+    /// The same with `observe` called after each sweep.
+    pub fn solve_observed(
+        &self,
+        observe: &mut dyn FnMut(SweepView<'_>),
+    ) -> Result<(ValueFunction, PolicyIterationInfo), HjbError> {
+        let start = Instant::now();
+        let p = &self.params.hjb;
+        let (n, d, m) = (self.grid.len(), self.grid.dim(), self.model.control_dim());
+        let horizon = self.model.horizon();
+        let h = horizon / p.steps as f64;
+        let stages = p.time.stages(h, p.steps);
+        // Per level: the value (8 bytes per node), the controls, one byte per axis for the slopes.
+        let levels = (stages.len() + 1) as u64 * n as u64 * (8 + 8 * m as u64 + d as u64);
+        let stored = p.storage.levels(p.steps);
+        let slices = stored.len() as u64 * n as u64 * 8 * (1 + m as u64);
+        let required = workspace_bytes(n, d, m).saturating_add(levels).saturating_add(slices);
+        check_memory(required, p.memory_limit)?;
+
+        let mut hamiltonian = Hamiltonian::new(self.model, self.grid.clone(), p.space.scheme(), p.boundary)?;
+        let mut stage_solver =
+            StageSolver::new(&hamiltonian, p.linear).map_err(|source| HjbError::Linear { t: horizon, source })?;
+        let mut terminal = vec![0.0; n];
+        hamiltonian.terminal_reward(&mut terminal)?;
+        let mut times = vec![horizon];
+        times.extend(stages.iter().map(|s| level_time(h, p.steps, s)));
+        let mut policies: Vec<Policy> = vec![hamiltonian.zero_policy(); times.len()];
+        let mut values: Vec<Vec<f64>> = vec![terminal.clone(); times.len()];
+        let mut explicit = vec![0.0; n];
+        let mut value = vec![0.0; n];
+        let (mut gaps, mut decreases) = (Vec::new(), Vec::new());
+        let mut bound = sup(&terminal);
+        for iteration in 0..=self.params.max_iterations {
+            let (mut gap, mut decrease, mut size) = (0.0f64, 0.0f64, 0.0f64);
+            value.copy_from_slice(&terminal);
+            let mut watch = CurvatureWatch::new(&hamiltonian, &terminal, sup(&terminal));
+            for level in 0..times.len() {
+                let t = times[level];
+                hamiltonian.prepare(t)?;
+                // The first policy's slopes follow from its drift; later ones carry the maximiser's choice.
+                let reselect = iteration == 0;
+                hamiltonian.apply(&mut policies[level], reselect, &mut stage_solver.operator);
+                if level > 0 {
+                    let stage = &stages[level - 1];
+                    for ((b, v), e) in stage_solver.right_side.iter_mut().zip(&value).zip(&explicit) {
+                        *b = v + stage.explicit * e;
+                    }
+                    let limit = p.growth_limit * bound;
+                    let solved = stage_solver.solve_linear(stage.implicit, &mut value);
+                    let reached = sup(&value);
+                    match solved {
+                        Err(LinearError::NotFinite { .. }) => {
+                            return Err(HjbError::BlowUp { t, sup: f64::INFINITY, limit });
+                        }
+                        Err(source) => return Err(HjbError::Linear { t, source }),
+                        Ok(()) if reached > limit => return Err(HjbError::BlowUp { t, sup: reached, limit }),
+                        Ok(()) => {}
+                    }
+                    if iteration == 0 {
+                        bound += stage.length * hamiltonian.running_sup();
+                    }
+                    size = size.max(reached);
+                }
+                stage_solver.operator.apply(&value, &mut explicit);
+                let StageSolver { operator, maximum, .. } = &mut stage_solver;
+                hamiltonian.maximise(&value, &mut policies[level], operator, maximum);
+                if level > 0 {
+                    watch.advance(&hamiltonian, &policies[level], stages[level - 1].length, t)?;
+                }
+                for (new, old) in value.iter().zip(values[level].iter_mut()) {
+                    gap = gap.max((new - *old).abs());
+                    decrease = decrease.max(*old - new);
+                    *old = *new;
+                }
+            }
+            observe(SweepView { iteration, times: &times, values: &values });
+            if iteration > 0 {
+                gaps.push(gap);
+                decreases.push(decrease);
+                if gap <= self.params.tolerance * size.max(bound) {
+                    let info = PolicyIterationInfo {
+                        iterations: iteration + 1,
+                        gaps,
+                        decreases,
+                        linear_solver: stage_solver.linear.solver.name(),
+                        worst_linear_residual: stage_solver.linear.worst_residual,
+                        seconds: start.elapsed().as_secs_f64(),
+                    };
+                    return Ok((self.collect(&stored, &times, values, policies), info));
+                }
+            }
+        }
+        let last = gaps.last().copied().unwrap_or(f64::INFINITY);
+        Err(HjbError::NoConvergence { t: 0.0, iterations: self.params.max_iterations, value_change: last, residual: last })
+    }
+
+    /// The stored levels, ascending in time.
+    fn collect(&self, stored: &[usize], times: &[f64], values: Vec<Vec<f64>>, policies: Vec<Policy>) -> ValueFunction {
+        let p = &self.params.hjb;
+        let h = self.model.horizon() / p.steps as f64;
+        let mut kept_times = Vec::with_capacity(stored.len());
+        let (mut kept_values, mut kept_controls) = (Vec::new(), Vec::new());
+        let stages = p.time.stages(h, p.steps);
+        let completes = |level: usize| if level == 0 { Some(0) } else { stages[level - 1].completes() };
+        for (level, (value, policy)) in values.into_iter().zip(policies).enumerate().rev() {
+            if completes(level).is_some_and(|done| stored.binary_search(&(p.steps - done)).is_ok()) {
+                kept_times.push(times[level]);
+                kept_values.push(value);
+                kept_controls.push(policy.control);
+            }
+        }
+        ValueFunction::new(self.grid.clone(), self.model.control_dim(), kept_times, kept_values, kept_controls)
+    }
+}

@@ -1,0 +1,192 @@
+//! The HJB solver: backward in time, Howard's policy iteration in each implicit stage.
+//!
+//! Solves V_t + f.grad V + (1/2) sum_i a_ii V_ii + l + sup_v { (G v).grad V - v'Rv/2 } = 0, V(T) = g, on a tensor grid.
+//! Each stage is a finite nonlinear system V - w F(V) = rhs whose F is a maximum of affine maps; Howard's iteration on it is
+//! Newton's method and needs about two linear solves when it starts from the value extrapolated in time.
+//! Order: that of the time scheme in h and of the space scheme in the spacing. Monotone (convergent to the viscosity
+//! solution) with implicit Euler and a monotone generator, see [`HjbInfo::monotonicity`].
+//! A reward too convex for its control weight makes the value infinite; that is an error ([`HjbError::IllPosed`] from a
+//! Riccati equation at the faces, [`HjbError::BlowUp`] from the growth of the discrete value), never a loop or a NaN.
+//! References: R. A. Howard, Dynamic Programming and Markov Processes (1960); P. A. Forsyth, G. Labahn, J. Comput. Finance
+//! 11 (2007) 1-44; O. Bokanowski, S. Maroso, H. Zidani, Some convergence results for Howard's algorithm, SIAM J. Numer.
+//! Anal. 47 (2009) 3001-3026.
+
+use crate::curvature::CurvatureWatch;
+use crate::error::{HjbError, LinearError};
+use crate::generator::Monotonicity;
+use crate::hamiltonian::Hamiltonian;
+use crate::norms::sup;
+use crate::params::{HjbInfo, HjbParams, check_memory, workspace_bytes};
+use crate::solution::ValueFunction;
+use crate::step::{Howard, StageSolver, Stop};
+use crate::time::Stage;
+use hjbridge_model::ControlledDiffusion;
+use hjbridge_model::grid::TensorGrid;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A value that grew by this factor within one stage before Howard's iteration failed counts as a blow-up.
+const SUDDEN_GROWTH: f64 = 10.0;
+
+/// The solution at one time level, as an observer sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct StepView<'v> {
+    /// Level k: the time is k h.
+    pub step: usize,
+    /// Generation time.
+    pub t: f64,
+    /// V on the nodes.
+    pub value: &'v [f64],
+    /// The optimal control v, m x n, component by component.
+    pub control: &'v [f64],
+}
+
+/// Finite-difference solver for a controlled diffusion on a tensor grid.
+pub struct HjbSolver<'a> {
+    model: &'a dyn ControlledDiffusion,
+    grid: Arc<TensorGrid>,
+    params: HjbParams,
+}
+
+impl<'a> HjbSolver<'a> {
+    /// A solver for `model` on `grid`.
+    ///
+    /// # Errors
+    /// Parameters out of range, a grid of another dimension than the model, a horizon that is not positive.
+    pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: HjbParams) -> Result<Self, HjbError> {
+        params.validate()?;
+        check_model(model, &grid)?;
+        Ok(HjbSolver { model, grid, params })
+    }
+
+    /// The parameters.
+    pub fn params(&self) -> &HjbParams {
+        &self.params
+    }
+
+    /// Solve and keep the levels that [`HjbParams::storage`] asks for.
+    pub fn solve(&self) -> Result<(ValueFunction, HjbInfo), HjbError> {
+        let levels = self.params.storage.levels(self.params.steps);
+        let (n, m) = (self.grid.len(), self.model.control_dim());
+        let slices = 8 * (levels.len() as u64) * (n as u64) * (1 + m as u64);
+        check_memory(workspace_bytes(n, self.grid.dim(), m).saturating_add(slices), self.params.memory_limit)?;
+        let (mut times, mut values, mut controls) = (Vec::new(), Vec::new(), Vec::new());
+        let info = self.solve_observed(&mut |view| {
+            if levels.binary_search(&view.step).is_ok() {
+                times.push(view.t);
+                values.push(view.value.to_vec());
+                controls.push(view.control.to_vec());
+            }
+        })?;
+        times.reverse();
+        values.reverse();
+        controls.reverse();
+        Ok((ValueFunction::new(self.grid.clone(), m, times, values, controls), info))
+    }
+
+    /// Solve, calling `observe` at every level k = N, N-1, ..., 0; nothing is stored.
+    pub fn solve_observed(&self, observe: &mut dyn FnMut(StepView<'_>)) -> Result<HjbInfo, HjbError> {
+        let start = Instant::now();
+        let p = &self.params;
+        let n = self.grid.len();
+        check_memory(workspace_bytes(n, self.grid.dim(), self.model.control_dim()), p.memory_limit)?;
+        let horizon = self.model.horizon();
+        let h = horizon / p.steps as f64;
+        let stages = p.time.stages(h, p.steps);
+        let mut hamiltonian = Hamiltonian::new(self.model, self.grid.clone(), p.space.scheme(), p.boundary)?;
+        let linear = |t: f64| move |source: LinearError| HjbError::Linear { t, source };
+        let mut stage_solver = StageSolver::new(&hamiltonian, p.linear).map_err(linear(horizon))?;
+        let mut certificate = Monotonicity::default();
+
+        let mut value = vec![0.0; n];
+        hamiltonian.prepare(horizon)?;
+        hamiltonian.terminal_reward(&mut value)?;
+        let StageSolver { policy, operator, maximum, .. } = &mut stage_solver;
+        hamiltonian.maximise(&value, policy, operator, maximum);
+        stage_solver.inspect(&mut certificate);
+        observe(StepView { step: p.steps, t: horizon, value: &value, control: &stage_solver.policy.control });
+
+        // sup |g| + int sup |l|: the bound that the maximum principle gives for the uncontrolled value.
+        let mut bound = sup(&value);
+        let mut size = bound;
+        let mut running_sup = hamiltonian.running_sup();
+        let mut watch = CurvatureWatch::new(&hamiltonian, &value, bound);
+        let (mut older, mut older_length) = (value.clone(), 0.0);
+        for stage in &stages {
+            let t = level_time(h, p.steps, stage);
+            for ((b, v), m) in stage_solver.right_side.iter_mut().zip(&value).zip(&stage_solver.maximum) {
+                *b = v + stage.explicit * m;
+            }
+            extrapolate(&mut value, &mut older, &mut older_length, stage.length);
+            hamiltonian.prepare(t)?;
+            let sup_l = hamiltonian.running_sup();
+            bound += 0.5 * stage.length * (running_sup + sup_l);
+            running_sup = sup_l;
+            let limit = p.growth_limit * bound;
+            let blow_up = |sup: f64| HjbError::BlowUp { t, sup, limit };
+            // Residuals add up over the stages: each gets its share of the tolerance.
+            let tolerance = p.howard_tolerance * stage.length / horizon;
+            let howard = Howard { tolerance, max_iterations: p.howard_max_iterations };
+            let done = stage_solver.howard(&mut hamiltonian, stage.implicit, t, bound, howard, &mut value);
+            let reached = sup(&value);
+            match done {
+                Ok(()) => {}
+                Err(Stop::NotFinite | Stop::Linear(LinearError::NotFinite { .. })) => return Err(blow_up(f64::INFINITY)),
+                Err(Stop::Linear(source)) => return Err(HjbError::Linear { t, source }),
+                Err(Stop::NoConvergence(_)) if reached > SUDDEN_GROWTH * size.max(bound) => return Err(blow_up(reached)),
+                Err(Stop::NoConvergence(error)) => return Err(error),
+            }
+            if reached > limit {
+                return Err(blow_up(reached));
+            }
+            watch.advance(&hamiltonian, &stage_solver.policy, stage.length, t)?;
+            size = reached;
+            stage_solver.inspect(&mut certificate);
+            if let Some(done) = stage.completes() {
+                observe(StepView { step: p.steps - done, t, value: &value, control: &stage_solver.policy.control });
+            }
+        }
+        Ok(HjbInfo {
+            space: p.space.scheme().name(),
+            time: p.time.name(),
+            time_order: p.time.order(),
+            boundary: p.boundary,
+            nodes: n,
+            steps: p.steps,
+            stages: stages.len(),
+            inner_iterations: stage_solver.counters.total,
+            max_inner_iterations: stage_solver.counters.most,
+            linear_solver: stage_solver.linear.solver.name(),
+            worst_residual: stage_solver.counters.worst_residual,
+            worst_linear_residual: stage_solver.linear.worst_residual,
+            monotonicity: certificate,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+}
+
+/// Time at the end of a backward stage: T minus its position, an exact multiple of h/2.
+pub(crate) fn level_time(h: f64, steps: usize, stage: &Stage) -> f64 {
+    (2 * steps - stage.position) as f64 * (0.5 * h)
+}
+
+/// Replace `value` by its linear extrapolation to the next level and `older` by the value left.
+fn extrapolate(value: &mut [f64], older: &mut [f64], older_length: &mut f64, length: f64) {
+    let ratio = if *older_length > 0.0 { length / *older_length } else { 0.0 };
+    *older_length = length;
+    for (v, o) in value.iter_mut().zip(older) {
+        let now = *v;
+        *v += ratio * (now - *o);
+        *o = now;
+    }
+}
+
+/// Dimensions and horizon of a model against a grid.
+pub(crate) fn check_model(model: &dyn ControlledDiffusion, grid: &TensorGrid) -> Result<(), HjbError> {
+    HjbError::check_shape("grid axes", grid.dim(), model.dim())?;
+    let horizon = model.horizon();
+    if !(horizon > 0.0 && horizon.is_finite()) {
+        return Err(HjbError::invalid("horizon", horizon, "finite and positive"));
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! What PI-FT is compared with: the closed form where there is one, and always the HJB solution.
+//!
+//! Without a closed form the HJB solution on the given grid is improved by one Richardson step in (dx, dt), 4 V_{fine}/3 - V/3 with
+//! half the spacing and half the time step (the schemes have order 2), and the difference tells how far to trust it.
+
+use crate::problem::Problem;
+use crate::problem::spec::{SpaceSpec, TimeSpec};
+use crate::run::{Progress, RegionPoints, RegionSlice, RunError, SolveRun, solve};
+use hjbridge_hjb::ValueFunction;
+use hjbridge_model::exact::ClosedForm;
+use hjbridge_model::{Axis, TableFeedback, TensorGrid};
+use std::sync::Arc;
+
+/// The two references.
+pub(crate) struct Reference {
+    /// The HJB run on the problem's grid.
+    pub hjb: SolveRun,
+    /// V and U of the reference HJB solution, on the problem's grid, at the levels of `hjb`.
+    refined: Option<ValueFunction>,
+    /// sup over the comparison box of the change that Richardson made to V and to U: an estimate of the error left in the finer solution.
+    pub change: Option<(f64, f64)>,
+    steps: usize,
+}
+
+impl Reference {
+    /// Solve the HJB equation for comparison with PI-FT at the N of `chain_steps`.
+    ///
+    /// # Errors
+    /// Input that does not fit, or a numerical failure of the HJB solver.
+    pub fn new(
+        problem: &Problem,
+        chain_steps: &[usize],
+        progress: &dyn Progress,
+    ) -> Result<Self, RunError> {
+        let steps = common_steps(problem.file.time_steps, chain_steps);
+        let mut hjb = solve(problem, steps, progress)?;
+        if let Some(failure) = hjb.failure.take() {
+            return Err(failure);
+        }
+        let second_order = problem.file.scheme.space == SpaceSpec::Hybrid && problem.file.scheme.time == TimeSpec::CrankNicolson;
+        let mut this = Reference { hjb, refined: None, change: None, steps };
+        if this.hjb.exact.is_none() && second_order && problem.dim() == 1 {
+            this.refine(problem, progress)?;
+        }
+        Ok(this)
+    }
+
+    /// Solve again with half the spacing and half the step, and extrapolate.
+    fn refine(&mut self, problem: &Problem, progress: &dyn Progress) -> Result<(), RunError> {
+        let mut finer = problem.clone();
+        let axes = problem.grid.axes().iter().map(halved).collect::<Result<Vec<_>, _>>()?;
+        finer.grid = Arc::new(TensorGrid::new(axes)?);
+        let fine = solve(&finer, 2 * self.steps, progress)?;
+        if let Some(failure) = fine.failure {
+            return Err(failure);
+        }
+        let coarse = &self.hjb;
+        let n = problem.grid.len();
+        let combine = |c: &[f64], f: &[f64]| -> Vec<f64> { (0..n).map(|i| (4.0 * f[2 * i] - c[i]) / 3.0).collect() };
+        let levels = coarse.solution.times().len();
+        let values: Vec<_> = (0..levels).map(|k| combine(coarse.solution.value(k), fine.solution.value(2 * k))).collect();
+        let controls: Vec<_> = (0..levels).map(|k| combine(&coarse.controls[k], &fine.controls[2 * k])).collect();
+        let region = RegionPoints::new(problem)?;
+        let mut change = (0.0_f64, 0.0_f64);
+        for k in 0..levels - 1 {
+            let finest = |f: &[f64]| -> Vec<f64> { (0..n).map(|i| f[2 * i]).collect() };
+            let e = region.errors(
+                &region.restrict(&values[k], &controls[k]),
+                coarse.solution.times()[k],
+                &finest(fine.solution.value(2 * k)),
+                &finest(&fine.controls[2 * k]),
+            );
+            change = (change.0.max(e.value.0), change.1.max(e.control.0));
+        }
+        let times = coarse.solution.times().to_vec();
+        self.refined = Some(ValueFunction::new(problem.grid.clone(), 1, times, values, controls));
+        self.change = Some(change);
+        Ok(())
+    }
+
+    /// The closed form.
+    pub fn exact(&self) -> Option<&dyn ClosedForm> {
+        self.hjb.exact.as_deref()
+    }
+
+    /// Time steps of the HJB solution.
+    pub fn hjb_steps(&self) -> usize {
+        self.steps
+    }
+
+    /// The HJB policy v as a feedback.
+    pub fn hjb_feedback(&self) -> Result<TableFeedback, RunError> {
+        self.hjb.feedback()
+    }
+
+    /// V and U of the HJB solution (refined where it was) on the region's nodes at time t.
+    pub fn hjb_slice(&self, problem: &Problem, region: &RegionPoints, t: f64) -> Result<RegionSlice, RunError> {
+        if let Some(refined) = &self.refined {
+            return Ok(region.restrict(refined.at_time(t)?.values(), &refined.control_at_time(t)?));
+        }
+        let solution = &self.hjb.solution;
+        let mut u = solution.control_at_time(t)?;
+        let points = problem.grid.points();
+        let mut s = hjbridge_model::PointBlock::zeros(problem.dim(), points.len());
+        problem.model.score().at(t).eval(points.as_points(), s.as_mut());
+        u.iter_mut().zip(s.data()).for_each(|(u, s)| *u += s);
+        Ok(region.restrict(solution.at_time(t)?.values(), &u))
+    }
+}
+
+/// The same axis with a node in the middle of every cell (arithmetic mean: smooth for smoothly stretched axes).
+fn halved(axis: &Axis) -> Result<Axis, RunError> {
+    let x = axis.nodes();
+    if axis.spacing().is_some() {
+        return Ok(Axis::uniform(axis.lower(), axis.upper(), 2 * x.len() - 1)?);
+    }
+    let mut nodes = Vec::with_capacity(2 * x.len() - 1);
+    for w in x.windows(2) {
+        nodes.extend([w[0], 0.5 * (w[0] + w[1])]);
+    }
+    nodes.push(axis.upper());
+    Ok(Axis::from_nodes(nodes)?)
+}
+
+/// Steps for the HJB solver: at least those of the file and the largest N, and a multiple of every N where that is cheap, so that
+/// no interpolation in time is needed (it has order 4 otherwise).
+fn common_steps(file: usize, chain: &[usize]) -> usize {
+    let least = chain.iter().copied().fold(file, usize::max);
+    let gcd = |mut a: usize, mut b: usize| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let lcm = chain.iter().try_fold(1usize, |l, &n| (l / gcd(l, n)).checked_mul(n).filter(|l| *l <= 4 * least));
+    lcm.map_or(least, |l| least.div_ceil(l) * l)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_the_reference_meet_the_chain() {
+        assert_eq!(common_steps(800, &[32, 64, 1024]), 1024);
+        assert_eq!(common_steps(800, &[20, 50]), 800);
+        assert_eq!(common_steps(10, &[7, 11]), 77.min(44).max(11));
+        assert_eq!(common_steps(100, &[97, 89, 83]), 100);
+    }
+}

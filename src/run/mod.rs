@@ -1,0 +1,25 @@
+//! The runs behind the commands: each takes a resolved problem and returns arrays and a report section.
+//!
+//! A run that fails half-way returns what it finished together with the failure.
+
+mod error;
+mod initial;
+mod norms;
+mod pift;
+mod progress;
+mod rollout;
+mod score;
+mod solve;
+
+pub use error::RunError;
+pub use initial::initial_mean;
+pub use norms::{SliceError, SupError, slice_errors};
+pub use pift::{PiFtReport, PiFtRun, pift};
+pub use progress::{Progress, Silent};
+pub use rollout::{RolloutReport, RolloutRun, rollout};
+pub use score::tabulated_score;
+pub use solve::{SolveReport, SolveRun, hjb_params, solve};
+
+pub(crate) use norms::{RegionPoints, RegionSlice, worst};
+pub(crate) use pift::{ddpm_params, pift_params};
+pub(crate) use rollout::initial_law_name;

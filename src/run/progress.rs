@@ -1,0 +1,21 @@
+//! How far a run is: implemented by whoever shows it.
+
+/// Told about the stages of a run. Called from several threads.
+pub trait Progress: Sync {
+    /// A stage of `total` units begins.
+    fn begin(&self, what: &str, total: u64);
+    /// `done` units of the stage are done.
+    fn advance(&self, done: u64);
+    /// The stage is over.
+    fn end(&self);
+}
+
+/// Shows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _what: &str, _total: u64) {}
+    fn advance(&self, _done: u64) {}
+    fn end(&self) {}
+}
