@@ -39,6 +39,8 @@ pub use hjbridge_pift as pift;
 pub use hjbridge_rollout as rollout;
 
 pub mod bridge;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod problem;
 pub mod report;
 pub mod run;

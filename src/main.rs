@@ -1,2 +1,5 @@
-//! hjbridge
-fn main() {}
+//! The `hjbridge` program; see [`hjbridge::cli`].
+
+fn main() -> std::process::ExitCode {
+    hjbridge::cli::main()
+}

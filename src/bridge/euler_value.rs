@@ -48,7 +48,9 @@ pub fn euler_value(
         let (MatrixCoefficient::Scaled(g), MatrixCoefficient::Scaled(sigma), MatrixCoefficient::Scaled(r)) =
             (c.control_matrix(), c.diffusion(), c.control_weight())
         else {
-            return Err(RunError::Unsupported("the Euler recursion needs coefficients that are multiples of the identity".into()));
+            return Err(RunError::Unsupported(
+                "the Euler recursion needs coefficients that are multiples of the identity".into(),
+            ));
         };
         w.fill(0.0);
         for (q, weight) in weights.iter().enumerate() {

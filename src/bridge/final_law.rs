@@ -62,7 +62,9 @@ impl Targets {
         let points = problem.grid.points();
         let n = problem.grid.len();
         let mixture = match (problem.model.kl_weight().as_constant(), closed_form(&problem.model)?) {
-            (Some(beta), Some(_)) if problem.model.reward().tilt_terms(beta).is_some() => Some(TiltedMixture::new(&problem.model)?),
+            (Some(beta), Some(_)) if problem.model.reward().tilt_terms(beta).is_some() => {
+                Some(TiltedMixture::new(&problem.model)?)
+            }
             _ => None,
         };
         if let Some(mixture) = mixture {

@@ -8,7 +8,7 @@ use crate::problem::spec::{SpaceSpec, TimeSpec};
 use crate::run::{Progress, RegionPoints, RegionSlice, RunError, SolveRun, solve};
 use hjbridge_hjb::ValueFunction;
 use hjbridge_model::exact::ClosedForm;
-use hjbridge_model::{Axis, TableFeedback, TensorGrid};
+use hjbridge_model::{Axis, PointBlock, TableFeedback, TensorGrid};
 use std::sync::Arc;
 
 /// The two references.
@@ -27,11 +27,7 @@ impl Reference {
     ///
     /// # Errors
     /// Input that does not fit, or a numerical failure of the HJB solver.
-    pub fn new(
-        problem: &Problem,
-        chain_steps: &[usize],
-        progress: &dyn Progress,
-    ) -> Result<Self, RunError> {
+    pub fn new(problem: &Problem, chain_steps: &[usize], progress: &dyn Progress) -> Result<Self, RunError> {
         let steps = common_steps(problem.file.time_steps, chain_steps);
         let mut hjb = solve(problem, steps, progress)?;
         if let Some(failure) = hjb.failure.take() {
@@ -99,12 +95,12 @@ impl Reference {
             return Ok(region.restrict(refined.at_time(t)?.values(), &refined.control_at_time(t)?));
         }
         let solution = &self.hjb.solution;
-        let mut u = solution.control_at_time(t)?;
-        let points = problem.grid.points();
-        let mut s = hjbridge_model::PointBlock::zeros(problem.dim(), points.len());
-        problem.model.score().at(t).eval(points.as_points(), s.as_mut());
-        u.iter_mut().zip(s.data()).for_each(|(u, s)| *u += s);
-        Ok(region.restrict(solution.at_time(t)?.values(), &u))
+        let mut slice = region.restrict(solution.at_time(t)?.values(), &solution.control_at_time(t)?);
+        // stored is v = U - s; the score is exact at any t
+        let mut s = PointBlock::zeros(problem.dim(), region.nodes.len());
+        problem.model.score().at(t).eval(region.points.as_points(), s.as_mut());
+        slice.control.data_mut().iter_mut().zip(s.data()).for_each(|(u, s)| *u += s);
+        Ok(slice)
     }
 }
 

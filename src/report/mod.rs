@@ -1,9 +1,15 @@
-//! What a run leaves behind: arrays for numpy and figures. Plain arrays in, files out; no solver type is known here.
+//! What a run leaves behind: `report.json`, arrays for numpy, figures.
+//!
+//! The drawing layer (`figure`, `npz`) takes plain arrays and knows no solver; `document`, `slices` and `draw` turn runs into them.
 //!
 //! | wanted | type | file |
 //! |---|---|---|
 //! | arrays for numpy (`solution.npz`) | [`NpzFile`] | `report/npz.rs` |
 //! | figures (`.svg` and `.png`) | [`figure::Figure`], [`figure::save`] | `report/figure/` |
+//! | `report.json` | [`Report`] | `report/document.rs` |
+//! | value and control over time | [`Slices`] | `report/slices.rs` |
+//! | the figures of a command | [`draw`] | `report/draw.rs` |
+//! | what may be overwritten | [`OutputDirectory`] | `report/directory.rs` |
 //!
 //! Every file appears whole or not at all: it is written beside its target and renamed over it.
 //!
@@ -33,9 +39,16 @@
 //! ```
 
 mod atomic;
+mod directory;
+mod document;
+pub mod draw;
 mod error;
 pub mod figure;
 mod npz;
+mod slices;
 
+pub use directory::{OutputDirectory, REPORT};
+pub use document::{FORMAT, Report};
 pub use error::ReportError;
 pub use npz::NpzFile;
+pub use slices::{SLICES, Slices};

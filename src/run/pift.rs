@@ -5,7 +5,7 @@ use super::{Progress, RunError, SliceError, initial_mean};
 use crate::problem::Problem;
 use crate::problem::spec::{AlphaSpec, InnerSpec, VarianceSpec};
 use hjbridge_model::exact::{ClosedForm, DiscreteLq, DiscreteStep, closed_form};
-use hjbridge_model::Extrapolation;
+use hjbridge_model::{Extrapolation, PointBlock, ScalarField};
 use hjbridge_pift::{AlphaRule, Ddpm, DdpmParams, Inner, InnerRule, PiFt, PiFtParams, StepInfo, Storage, VarianceRule};
 use serde::Serialize;
 
@@ -64,6 +64,19 @@ pub struct PiFtRun {
     pub failure: Option<RunError>,
 }
 
+impl PiFtRun {
+    /// The limit of u_k as t_k -> T, U*(T) = s + grad r / beta, at the nodes, component by component.
+    pub fn terminal_control(&self, problem: &Problem) -> Vec<f64> {
+        let (points, horizon) = (problem.grid.points(), problem.model.schedule().horizon());
+        let mut s = PointBlock::zeros(problem.dim(), points.len());
+        let mut g = PointBlock::zeros(problem.dim(), points.len());
+        problem.model.score().at(horizon).eval(points.as_points(), s.as_mut());
+        problem.model.reward().gradient(points.as_points(), g.as_mut());
+        let beta = problem.model.kl_weight().at(horizon);
+        s.data().iter().zip(g.data()).map(|(s, g)| s + g / beta).collect()
+    }
+}
+
 /// The chain's parameters for N = `steps`.
 pub(crate) fn ddpm_params(problem: &Problem, steps: usize) -> DdpmParams {
     DdpmParams {
@@ -97,7 +110,11 @@ pub(crate) fn pift_params(problem: &Problem, track: bool) -> PiFtParams {
         },
         region: Some(problem.compare_on.clone()),
         // bumps flatten out; the other rewards grow at most quadratically, and so does V
-        extrapolation: if problem.model.reward().length_scale().is_finite() { Extrapolation::Linear } else { Extrapolation::Quadratic },
+        extrapolation: if problem.model.reward().length_scale().is_finite() {
+            Extrapolation::Linear
+        } else {
+            Extrapolation::Quadratic
+        },
         track,
         storage: Storage::All,
         ..PiFtParams::default()
@@ -194,7 +211,12 @@ fn discrete_error(
         return Ok(None);
     }
     let steps: Vec<DiscreteStep> = (0..ddpm.steps())
-        .map(|k| DiscreteStep { t: ddpm.times()[k], a: ddpm.alphas()[k], variance: ddpm.variances()[k], beta: ddpm.kl_weights()[k] })
+        .map(|k| DiscreteStep {
+            t: ddpm.times()[k],
+            a: ddpm.alphas()[k],
+            variance: ddpm.variances()[k],
+            beta: ddpm.kl_weights()[k],
+        })
         .collect();
     let exact = DiscreteLq::new(&problem.model, &steps, false)?;
     let mut v = vec![0.0; region.nodes.len()];

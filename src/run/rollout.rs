@@ -106,9 +106,8 @@ pub fn rollout(
     let objective = summary.objective;
     let exact = exact_final_moments(problem)?;
     let final_mean: Vec<f64> = summary.mean.iter().map(|e| e.mean).collect();
-    let in_units = |m: &[f64]| -> Vec<f64> {
-        m.iter().enumerate().map(|(i, x)| problem.units(i).0 + problem.units(i).1 * x).collect()
-    };
+    let in_units =
+        |m: &[f64]| -> Vec<f64> { m.iter().enumerate().map(|(i, x)| problem.units(i).0 + problem.units(i).1 * x).collect() };
     let report = RolloutReport {
         objective: objective.mean,
         objective_stderr: objective.standard_error,

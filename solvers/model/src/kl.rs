@@ -105,11 +105,7 @@ impl fmt::Debug for KlWeight {
 }
 
 fn check_positive(field: &str, value: f64) -> Result<(), ModelError> {
-    if value.is_finite() && value > 0.0 {
-        Ok(())
-    } else {
-        Err(ModelError::invalid(field, value, "must be positive and finite"))
-    }
+    if value.is_finite() && value > 0.0 { Ok(()) } else { Err(ModelError::invalid(field, value, "must be positive and finite")) }
 }
 
 #[cfg(test)]

@@ -20,11 +20,11 @@ pub mod spd;
 pub use diffusion::{Coefficients, ControlSet, ControlledDiffusion, MatrixCoefficient};
 pub use error::ModelError;
 pub use field::{Feedback, PointwiseFeedback, ScalarField, VectorField, ZeroFeedback};
+pub use fine_tuning::{FineTuning, InitialLaw, NoisedScore};
 pub use formula::{Formula, FormulaError};
 pub use grid::{
     Axis, CubicSpline, Extrapolation, GridFunction, Interpolation, LinearInterpolant, Region, TableFeedback, TensorGrid,
 };
-pub use fine_tuning::{FineTuning, InitialLaw, NoisedScore};
 pub use kl::KlWeight;
 pub use law::{GaussianMixture, Law};
 pub use points::{PointBlock, Points, PointsMut};

@@ -16,10 +16,8 @@ pub fn standard_normal_rule(n: usize, dim: usize) -> Result<(PointBlock, Vec<f64
     }
     // E f(Z) = pi^(-1/2) int f(sqrt2 x) exp(-x^2) dx
     let rule = gauss_quad::GaussHermite::new(n.try_into().map_err(|_| too_many())?);
-    let mut pairs: Vec<(f64, f64)> = rule
-        .iter()
-        .map(|(x, w)| (std::f64::consts::SQRT_2 * x, w / std::f64::consts::PI.sqrt()))
-        .collect();
+    let mut pairs: Vec<(f64, f64)> =
+        rule.iter().map(|(x, w)| (std::f64::consts::SQRT_2 * x, w / std::f64::consts::PI.sqrt())).collect();
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
     Ok(tensor(&pairs, dim, total))
 }
@@ -39,7 +37,11 @@ pub fn trapezoidal_normal_rule(spacing: f64, dim: usize) -> Result<(PointBlock, 
     let half = (9.0 / spacing).ceil();
     let count = 2.0 * half + 1.0;
     if dim == 0 || count.powi(dim.min(64) as i32) > f64::from(1 << 22) {
-        return Err(ModelError::invalid("quadrature spacing", spacing, format!("at most 2^22 nodes in all; here {count} to the power {dim}")));
+        return Err(ModelError::invalid(
+            "quadrature spacing",
+            spacing,
+            format!("at most 2^22 nodes in all; here {count} to the power {dim}"),
+        ));
     }
     let count = count as usize;
     let mut pairs: Vec<(f64, f64)> = (0..count)

@@ -39,7 +39,11 @@ pub struct Schedule {
 }
 
 fn positive(field: &str, value: f64) -> Result<f64, ModelError> {
-    if value.is_finite() && value > 0.0 { Ok(value) } else { Err(ModelError::invalid(field, value, "must be a positive finite number")) }
+    if value.is_finite() && value > 0.0 {
+        Ok(value)
+    } else {
+        Err(ModelError::invalid(field, value, "must be a positive finite number"))
+    }
 }
 
 impl Schedule {
@@ -137,9 +141,7 @@ impl Schedule {
         match &self.shape {
             // differences of squares are factored, so that short intervals keep their digits
             Shape::Constant { b } => b * (tau0 - tau1),
-            Shape::Linear { b_min, b_max } => {
-                (tau0 - tau1) * (b_min + (b_max - b_min) * (tau0 + tau1) / (2.0 * self.horizon))
-            }
+            Shape::Linear { b_min, b_max } => (tau0 - tau1) * (b_min + (b_max - b_min) * (tau0 + tau1) / (2.0 * self.horizon)),
             _ => self.noised_integral(tau0) - self.noised_integral(tau1),
         }
     }
@@ -183,7 +185,11 @@ pub(crate) fn check_knots(field: &str, knots: &[f64], horizon: f64) -> Result<()
     for (i, w) in knots.windows(2).enumerate() {
         // written so that a NaN fails the test
         if !(w[0].is_finite() && w[1].is_finite() && w[1] > w[0]) {
-            return Err(ModelError::invalid(format!("{field}[{}]", i + 1), w[1], "must be finite and larger than the entry before it"));
+            return Err(ModelError::invalid(
+                format!("{field}[{}]", i + 1),
+                w[1],
+                "must be finite and larger than the entry before it",
+            ));
         }
     }
     let slack = 1e-9 * horizon;
@@ -192,7 +198,11 @@ pub(crate) fn check_knots(field: &str, knots: &[f64], horizon: f64) -> Result<()
         return Err(ModelError::invalid(format!("{field}[0]"), first, "the table must start at 0"));
     }
     if (last - horizon).abs() > slack {
-        return Err(ModelError::invalid(format!("{field}[{}]", knots.len() - 1), last, format!("the table must end at the horizon {horizon}")));
+        return Err(ModelError::invalid(
+            format!("{field}[{}]", knots.len() - 1),
+            last,
+            format!("the table must end at the horizon {horizon}"),
+        ));
     }
     Ok(())
 }

@@ -137,8 +137,7 @@ impl Slice<'_> {
         let c = self.noised.covariance_of(i);
         let mu = self.noised.mean_of(i);
         let d = y.len();
-        let form: f64 =
-            (0..d).map(|a| (0..d).map(|b| (y[a] - mu[a]) * c.inverse()[(a, b)] * (y[b] - mu[b])).sum::<f64>()).sum();
+        let form: f64 = (0..d).map(|a| (0..d).map(|b| (y[a] - mu[a]) * c.inverse()[(a, b)] * (y[b] - mu[b])).sum::<f64>()).sum();
         self.noised.weights()[i].ln() - 0.5 * (c.log_det() + form)
     }
 
@@ -147,9 +146,8 @@ impl Slice<'_> {
         let (c, mu) = (p.covariance_of(i), p.mean_of(i));
         let d = y.len();
         // S (C^-1 mu + e/(1-e^2) y), with S = noise (noise C^-1 + e^2)^-1 so that noise = 0 is no division by zero
-        let natural: Vec<f64> = (0..d)
-            .map(|a| self.noise * (0..d).map(|b| c.inverse()[(a, b)] * mu[b]).sum::<f64>() + self.e * y[a])
-            .collect();
+        let natural: Vec<f64> =
+            (0..d).map(|a| self.noise * (0..d).map(|b| c.inverse()[(a, b)] * mu[b]).sum::<f64>() + self.e * y[a]).collect();
         for a in 0..d {
             out[a] = (0..d).map(|b| s.matrix()[(a, b)] * natural[b]).sum::<f64>() / self.noise;
         }
@@ -265,8 +263,14 @@ mod tests {
         )
         .unwrap();
         let r = Reward::quadratic(&[vec![0.9, -0.2], vec![-0.2, 0.4]], vec![0.5, 1.1], 0.2).unwrap();
-        let p = FineTuning::new(Schedule::linear(2.0, 0.5, 3.0).unwrap(), prior, r, KlWeight::constant(0.6).unwrap(), InitialLaw::Optimal)
-            .unwrap();
+        let p = FineTuning::new(
+            Schedule::linear(2.0, 0.5, 3.0).unwrap(),
+            prior,
+            r,
+            KlWeight::constant(0.6).unwrap(),
+            InitialLaw::Optimal,
+        )
+        .unwrap();
         let y = PointBlock::from_points(2, &[[0.0, 0.0], [-1.5, 1.0], [2.0, -1.0]]).unwrap();
         for t in [0.0, 1.3, 2.0] {
             agree(&ColeHopf::new(&p).unwrap(), &TiltedMixture::new(&p).unwrap(), t, &y, 1e-10, 1e-9);
@@ -279,8 +283,14 @@ mod tests {
         let prior = GaussianMixture::gaussian(vec![0.2], vec![vec![0.5]]).unwrap();
         let r = Reward::bumps(vec![Bump { center: vec![1.0], width: 0.5, height: 1.5 }]).unwrap();
         let beta = 0.5;
-        let p = FineTuning::new(Schedule::constant(1.0, 2.0).unwrap(), prior, r, KlWeight::constant(beta).unwrap(), InitialLaw::NoisedPrior)
-            .unwrap();
+        let p = FineTuning::new(
+            Schedule::constant(1.0, 2.0).unwrap(),
+            prior,
+            r,
+            KlWeight::constant(beta).unwrap(),
+            InitialLaw::NoisedPrior,
+        )
+        .unwrap();
         let x = ColeHopf::new(&p).unwrap();
         let slice = x.at(0.4);
         let h = 2e-5;

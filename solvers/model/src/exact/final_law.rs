@@ -115,8 +115,7 @@ mod tests {
         let law = FinalLaw::new(&p, &TiltedMixture::new(&p).unwrap()).unwrap();
         let h = 0.08;
         let n = 150;
-        let pts: Vec<[f64; 2]> =
-            (0..n * n).map(|i| [-6.0 + h * (i / n) as f64 + 1.0, -6.0 + h * (i % n) as f64 + 1.4]).collect();
+        let pts: Vec<[f64; 2]> = (0..n * n).map(|i| [-6.0 + h * (i / n) as f64 + 1.0, -6.0 + h * (i % n) as f64 + 1.4]).collect();
         let block = PointBlock::from_points(2, &pts).unwrap();
         let mut q = vec![0.0; pts.len()];
         law.density(block.as_points(), &mut q);
@@ -133,9 +132,8 @@ mod tests {
         let dm = m[0][0] * m[1][1] - m[0][1] * m[1][0];
         let hmat = [[m[1][1] / dm, -m[0][1] / dm], [-m[1][0] / dm, m[0][0] / dm]];
         let mu0 = [0.8, -0.4];
-        let rhs: Vec<f64> = (0..2)
-            .map(|i| ci[i][0] * mu0[0] + ci[i][1] * mu0[1] + c * e2.sqrt() * mu0[i] + [0.5, 1.1][i] / 0.6)
-            .collect();
+        let rhs: Vec<f64> =
+            (0..2).map(|i| ci[i][0] * mu0[0] + ci[i][1] * mu0[1] + c * e2.sqrt() * mu0[i] + [0.5, 1.1][i] / 0.6).collect();
         let want = hmat[0][0] * rhs[0] + hmat[0][1] * rhs[1];
         assert!(cov[0][0] > 0.0 && (mass - 1.0).abs() < 1e-6, "{mass}");
         assert!((mean0 - want).abs() < 1e-6, "{mean0} {want}");

@@ -111,10 +111,9 @@ impl GaussianLq {
             let found = format!("{} components", problem.prior().components());
             return Err(ModelError::invalid("prior", found, "must be one Gaussian for the linear-quadratic solution"));
         }
-        let term = problem
-            .reward()
-            .as_quadratic()
-            .ok_or_else(|| ModelError::invalid("reward", "this kind", "must be linear or quadratic for the linear-quadratic solution"))?;
+        let term = problem.reward().as_quadratic().ok_or_else(|| {
+            ModelError::invalid("reward", "this kind", "must be linear or quadratic for the linear-quadratic solution")
+        })?;
         if let Some(beta) = problem.kl_weight().as_constant() {
             super::tilt(problem.prior(), std::slice::from_ref(term), beta)?;
         }
@@ -138,9 +137,7 @@ impl GaussianLq {
                 let w = (t - i as f64 * step) / step;
                 let (h10, h01, h11) = (w * (1.0 - w) * (1.0 - w), w * w * (3.0 - 2.0 * w), w * w * (w - 1.0));
                 let at = |n: usize| {
-                    (1.0 - h01) * states[i][n]
-                        + h01 * states[i + 1][n]
-                        + step * (h10 * rates[i][n] + h11 * rates[i + 1][n])
+                    (1.0 - h01) * states[i][n] + h01 * states[i + 1][n] + step * (h10 * rates[i][n] + h11 * rates[i + 1][n])
                 };
                 LqCoefficients {
                     curvature: Mat::from_fn(d, d, |r, s| 0.5 * (at(r * d + s) + at(s * d + r))),
@@ -195,9 +192,7 @@ impl GaussianLq {
                     .map(|r| -(a_mat(r, i) * k[r * d + j] + k[i * d + r] * a_mat(r, j)) + strength * k[i * d + r] * k[r * d + j])
                     .sum();
             }
-            out[d * d + i] = (0..d)
-                .map(|r| -a_mat(r, i) * slope[r] + k[i * d + r] * (a_vec[r] + strength * slope[r]))
-                .sum();
+            out[d * d + i] = (0..d).map(|r| -a_mat(r, i) * slope[r] + k[i * d + r] * (a_vec[r] + strength * slope[r])).sum();
         }
         out[d * d + d] = -(0..d).map(|i| a_vec[i] * slope[i]).sum::<f64>() + 0.5 * b * (0..d).map(|i| k[i * d + i]).sum::<f64>()
             - 0.5 * strength * slope.iter().map(|x| x * x).sum::<f64>();
@@ -217,7 +212,11 @@ impl GaussianLq {
         }
         terminal[n - 1] = self.term.constant;
 
-        let failed = |reason: String| ModelError::Integration { equation: "Riccati equation of the linear-quadratic solution", time: f64::NAN, reason };
+        let failed = |reason: String| ModelError::Integration {
+            equation: "Riccati equation of the linear-quadratic solution",
+            time: f64::NAN,
+            reason,
+        };
         let backward = |x: &[f64], _p: &[f64], tau: f64, y: &mut [f64]| {
             self.rate(horizon - tau, x, y);
             y.iter_mut().for_each(|v| *v = -*v);
@@ -232,7 +231,8 @@ impl GaussianLq {
             .map_err(|e| failed(e.to_string()))?;
         let mut solver = ode.tsit45().map_err(|e| failed(e.to_string()))?;
         let taus: Vec<f64> = (1..=TABLE).map(|i| horizon * i as f64 / TABLE as f64).collect();
-        let (dense, _) = solver.solve_dense(&taus).map_err(|e| failed(format!("{e}; the reward may be too convex for its KL weight")))?;
+        let (dense, _) =
+            solver.solve_dense(&taus).map_err(|e| failed(format!("{e}; the reward may be too convex for its KL weight")))?;
         let dense = dense.inner();
         let mut states = Vec::with_capacity(TABLE + 1);
         for i in 0..TABLE {

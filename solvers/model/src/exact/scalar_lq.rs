@@ -33,7 +33,11 @@ impl ScalarLq {
     pub fn new(problem: &FineTuning) -> Result<Self, ModelError> {
         let quadratic = problem.reward().as_quadratic().filter(|t| t.slope.len() == 1 && t.curvature[(0, 0)] != 0.0);
         let (Some(term), 1) = (quadratic, problem.prior().components()) else {
-            return Err(ModelError::invalid("problem", "this one", "one dimension, one Gaussian, a quadratic reward with Q not zero"));
+            return Err(ModelError::invalid(
+                "problem",
+                "this one",
+                "one dimension, one Gaussian, a quadratic reward with Q not zero",
+            ));
         };
         let n = 12.try_into().map_err(|_| ModelError::invalid("nodes", 12, "positive"))?;
         Ok(ScalarLq {

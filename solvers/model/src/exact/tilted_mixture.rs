@@ -49,9 +49,8 @@ pub fn tilt(prior: &GaussianMixture, terms: &[QuadraticTerm], beta: f64) -> Resu
         let (c, mu) = (prior.covariance_of(i), prior.mean_of(i));
         for (j, term) in terms.iter().enumerate() {
             let (covariance, precision) = &covariances[if shared { 0 } else { i * terms.len() + j }];
-            let natural: Vec<f64> = (0..d)
-                .map(|r| (0..d).map(|s| c.inverse()[(r, s)] * mu[s]).sum::<f64>() + term.slope[r] / beta)
-                .collect();
+            let natural: Vec<f64> =
+                (0..d).map(|r| (0..d).map(|s| c.inverse()[(r, s)] * mu[s]).sum::<f64>() + term.slope[r] / beta).collect();
             let m: Vec<f64> = (0..d).map(|r| (0..d).map(|s| covariance.matrix()[(r, s)] * natural[s]).sum()).collect();
             let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
             let prior_form: f64 = (0..d).map(|r| (0..d).map(|s| mu[r] * c.inverse()[(r, s)] * mu[s]).sum::<f64>()).sum();
@@ -85,12 +84,15 @@ impl TiltedMixture {
     /// # Errors
     /// KL weight not constant, a reward without closed-form tilt, or an ill-posed tilt.
     pub fn new(problem: &FineTuning) -> Result<Self, ModelError> {
-        let beta = problem
-            .kl_weight()
-            .as_constant()
-            .ok_or_else(|| ModelError::invalid("kl_weight", format!("{:?}", problem.kl_weight()), "must be constant for this closed form"))?;
+        let beta = problem.kl_weight().as_constant().ok_or_else(|| {
+            ModelError::invalid("kl_weight", format!("{:?}", problem.kl_weight()), "must be constant for this closed form")
+        })?;
         let terms = problem.reward().tilt_terms(beta).ok_or_else(|| {
-            ModelError::invalid("reward", "this kind", "must be linear, quadratic, or log_sum_exp at the KL weight for this closed form")
+            ModelError::invalid(
+                "reward",
+                "this kind",
+                "must be linear, quadratic, or log_sum_exp at the KL weight for this closed form",
+            )
         })?;
         let tilted = tilt(problem.prior(), terms, beta)?;
         Ok(TiltedMixture { schedule: problem.schedule().clone(), prior: problem.prior().clone(), tilted, beta })

@@ -434,7 +434,8 @@ mod tests {
 
     #[test]
     fn far_away_the_logarithm_survives() {
-        let m = GaussianMixture::new(vec![0.4, 0.6], vec![vec![-1.5], vec![1.0]], vec![vec![vec![0.15]], vec![vec![0.4]]]).unwrap();
+        let m =
+            GaussianMixture::new(vec![0.4, 0.6], vec![vec![-1.5], vec![1.0]], vec![vec![vec![0.15]], vec![vec![0.4]]]).unwrap();
         let x = [-400.0, 400.0];
         let mut out = [0.0; 2];
         m.log_density(Points::new(&x, 1), &mut out);

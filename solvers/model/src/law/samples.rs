@@ -60,7 +60,11 @@ impl KernelDensity {
             let mean = column.iter().sum::<f64>() / n as f64;
             let variance = column.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
             if variance <= 0.0 {
-                return Err(ModelError::invalid(format!("samples.column[{c}]"), column[0], "the column is constant; it must vary"));
+                return Err(ModelError::invalid(
+                    format!("samples.column[{c}]"),
+                    column[0],
+                    "the column is constant; it must vary",
+                ));
             }
             if standardize {
                 map.center[c] = mean;
@@ -78,7 +82,9 @@ impl KernelDensity {
                 Mat::from_fn(d, d, |a, b| factor * factor * cov(a, b))
             }
             Bandwidth::Fixed(h) if h.is_finite() && h > 0.0 => Mat::from_fn(d, d, |a, b| if a == b { h * h } else { 0.0 }),
-            Bandwidth::Fixed(h) => return Err(ModelError::invalid("bandwidth", h, "must be positive and finite, or absent for Silverman's rule")),
+            Bandwidth::Fixed(h) => {
+                return Err(ModelError::invalid("bandwidth", h, "must be positive and finite, or absent for Silverman's rule"));
+            }
         };
         let rows = (0..d).map(|a| (0..d).map(|b| h[(a, b)]).collect()).collect();
         let kernel = Spd::new("bandwidth", h)?;

@@ -1,0 +1,64 @@
+//! `bridge`: PI-FT against the continuous solution for a list of N.
+
+use super::common::{Session, shown_order};
+use crate::bridge::bridge;
+use crate::report::{Slices, draw};
+use crate::run::RunError;
+
+pub(super) fn run(session: &Session) -> Result<(), RunError> {
+    let problem = &session.problem;
+    let run = bridge(problem, &problem.file.bridge_steps, &session.bars)?;
+    let times = run.hjb.solution.times();
+    let values: Vec<Vec<f64>> = (0..times.len()).map(|k| run.hjb.solution.value(k).to_vec()).collect();
+    let slices = Slices::thin(problem, times, &values, &run.hjb.controls);
+    session.write_slices(&slices)?;
+    let mut report = session.report();
+    session.add_figures(&mut report, draw::bridge(problem, &run, session.out.path()));
+    session.add_figures(&mut report, draw::value_and_control(problem, &slices, session.out.path(), "value_and_control"));
+
+    let r = &run.report;
+    let mut summary = session.heading();
+    summary.push(format!("  reference: {} ({})", r.reference, r.reference_description));
+    summary.push("      N   error of V   order   error of U   order   contraction   seconds".into());
+    for (i, n) in r.steps.iter().enumerate() {
+        let order = |orders: &[Option<f64>]| if i == 0 { "-".into() } else { shown_order(orders[i - 1]) };
+        let contraction = r.contraction[i].map_or("-".into(), |c| format!("{c:.4}"));
+        summary.push(format!(
+            "  {n:5}   {:.3e}    {:>5}   {:.3e}    {:>5}   {contraction:>11}   {:7.2}",
+            r.value_error[i],
+            order(&r.octave_orders_value),
+            r.control_error[i],
+            order(&r.octave_orders_control),
+            r.seconds[i]
+        ));
+    }
+    summary.push(format!(
+        "  order on the last three N: V {}, U {}; Richardson (V at t = 0) {}",
+        shown_order(r.order_value),
+        shown_order(r.order_control),
+        shown_order(r.richardson_order)
+    ));
+    if let Some(law) = r.final_law.as_ref().filter(|l| !l.wasserstein.is_empty()) {
+        let last = law.wasserstein.len() - 1;
+        summary.push(format!(
+            "  final law at N = {}: W1 to the continuous one {:.2e} (order {}), mean {:.4} against {:.4}",
+            r.steps[last],
+            law.wasserstein[last],
+            shown_order(law.order.map(|o| o.order)),
+            law.mean[last],
+            law.continuous_mean
+        ));
+    }
+    let (center, scale) = problem.units(0);
+    if let (Some(law), Some(data)) = (&r.final_law, &problem.data) {
+        let mean = data.values[0].iter().sum::<f64>() / data.values[0].len() as f64;
+        summary.push(format!(
+            "  mean of {}: data {mean:.2}, fine-tuned {:.2}",
+            problem.axis_label(0),
+            center + scale * law.continuous_mean
+        ));
+    }
+    report.bridge = Some(run.report);
+    report.solve = Some(run.solve);
+    session.finish(report, run.failure, &summary)
+}

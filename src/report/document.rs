@@ -1,0 +1,59 @@
+//! `report.json`: what was run, on what, with which result. The fields are described in `docs/report.md`.
+
+use super::figure::FigureInfo;
+use crate::bridge::BridgeReport;
+use crate::problem::ProblemFile;
+use crate::run::{PiFtReport, RolloutReport, SolveReport};
+use serde::Serialize;
+
+/// Version of the report's layout; raised when a field changes its meaning.
+pub const FORMAT: u32 = 1;
+
+/// The whole report. Sections that the command does not have are null.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Always `hjbridge`.
+    pub program: &'static str,
+    /// Version of the program.
+    pub version: &'static str,
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The command: solve, rollout, pift or bridge.
+    pub command: &'static str,
+    /// Whether everything asked for was finished.
+    pub complete: bool,
+    /// Why not.
+    pub error: Option<String>,
+    /// The problem with defaults filled in and flags applied.
+    pub problem: ProblemFile,
+    /// The HJB solution.
+    pub solve: Option<SolveReport>,
+    /// The simulation.
+    pub rollout: Option<RolloutReport>,
+    /// The discrete chain.
+    pub pift: Option<PiFtReport>,
+    /// Discrete against continuous.
+    pub bridge: Option<BridgeReport>,
+    /// The pictures, with what was left out of them.
+    pub figures: Vec<FigureInfo>,
+}
+
+impl Report {
+    /// An empty report of `command` on `problem`.
+    pub fn new(command: &'static str, problem: ProblemFile) -> Self {
+        Report {
+            program: "hjbridge",
+            version: env!("CARGO_PKG_VERSION"),
+            format: FORMAT,
+            command,
+            complete: true,
+            error: None,
+            problem,
+            solve: None,
+            rollout: None,
+            pift: None,
+            bridge: None,
+            figures: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The figures of each command, from its arrays. One-dimensional problems only; others get no pictures yet.
+
+use super::ReportError;
+use super::figure::{
+    Colours, Contraction, ContractionSeries, Convergence, ConvergenceSeries, Densities, DensityLine, FigureInfo, HeatMap,
+    Histogram, Paths, Profile, Profiles, SideDensity, ValueAndControl, save,
+};
+use super::slices::Slices;
+use crate::bridge::BridgeRun;
+use crate::problem::Problem;
+use crate::run::{PiFtRun, RolloutRun};
+use hjbridge_model::exact::{ClosedForm, TiltedMixture};
+use hjbridge_model::{Law, Points, PointsMut};
+use std::ops::Range;
+use std::path::Path;
+
+type Drawn = Result<Vec<FigureInfo>, ReportError>;
+
+const TIME: &str = "generation time t";
+
+/// Label of the state in model coordinates.
+fn state_label(problem: &Problem) -> String {
+    match &problem.data {
+        Some(data) if data.map.scale[0] != 1.0 || data.map.center[0] != 0.0 => {
+            format!("state y (standardised {})", data.names[0])
+        }
+        _ => "state y".into(),
+    }
+}
+
+/// Nodes of the comparison box.
+fn shown(problem: &Problem) -> Range<usize> {
+    problem.grid.region_ranges(&problem.compare_on).map_or(0..problem.grid.len(), |r| r[0].clone())
+}
+
+/// V and U over (t, y) in the comparison box.
+pub fn value_and_control(problem: &Problem, slices: &Slices, directory: &Path, stem: &str) -> Drawn {
+    if problem.dim() != 1 || slices.times.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let (n, range) = (problem.grid.len(), shown(problem));
+    let crop = |field: &[f64]| -> Vec<f64> { field.chunks(n).flat_map(|s| s[range.clone()].iter().copied()).collect() };
+    let (value, control) = (crop(&slices.value), crop(&slices.control));
+    let nodes = &problem.grid.axis(0).nodes()[range];
+    let label = state_label(problem);
+    let map = |title, values, value_label, colours| HeatMap {
+        title,
+        times: &slices.times,
+        nodes,
+        values,
+        time_label: TIME,
+        state_label: &label,
+        value_label,
+        colours,
+        contours: true,
+    };
+    let figure = ValueAndControl {
+        value: map("Value function V(t,y)", &value, "V", Colours::Sequential),
+        control: map("Optimal control U(t,y)", &control, "U", Colours::Diverging),
+    };
+    Ok(vec![save(&figure, directory, stem)?])
+}
+
+/// V at five times against the closed form, and the same for U.
+pub fn profiles(problem: &Problem, slices: &Slices, exact: Option<&dyn ClosedForm>, directory: &Path) -> Drawn {
+    if problem.dim() != 1 || slices.times.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let (n, range) = (problem.grid.len(), shown(problem));
+    let nodes = &problem.grid.axis(0).nodes()[range.clone()];
+    let last = slices.times.len() - 1;
+    let chosen: Vec<usize> = [0, 2, 4, 6, 7].iter().map(|q| q * last / 8).collect();
+    let labels: Vec<String> = chosen.iter().map(|&k| format!("t = {:.3}", slices.times[k])).collect();
+    let label = state_label(problem);
+    let mut drawn = Vec::new();
+    for (stem, title, y_label, field) in [
+        ("value_profiles", "Value function at five times", "V(t,y)", &slices.value),
+        ("control_profiles", "Optimal control at five times", "U(t,y)", &slices.control),
+    ] {
+        let exact: Vec<Vec<f64>> = chosen
+            .iter()
+            .map(|&k| {
+                let Some(exact) = exact else { return Vec::new() };
+                let mut out = vec![0.0; nodes.len()];
+                let slice = exact.at(slices.times[k]);
+                if stem == "value_profiles" {
+                    slice.value(Points::new(nodes, 1), &mut out);
+                } else {
+                    slice.control(Points::new(nodes, 1), PointsMut::new(&mut out, 1));
+                }
+                out
+            })
+            .collect();
+        let profiles: Vec<Profile<'_>> = chosen
+            .iter()
+            .zip(&labels)
+            .zip(&exact)
+            .map(|((&k, label), exact)| Profile { label, numerical: &field[k * n..][..n][range.clone()], exact })
+            .collect();
+        let figure =
+            Profiles { title, x_label: &label, y_label, residual_label: "numerical − exact", nodes, profiles: &profiles };
+        drawn.push(save(&figure, directory, stem)?);
+    }
+    Ok(drawn)
+}
+
+/// A density at the nodes in the units of the data.
+struct Line {
+    label: String,
+    density: Vec<f64>,
+}
+
+/// Laws of the data, the prior, the tilted prior and one more, in the units of the data.
+fn densities(
+    problem: &Problem,
+    title: &str,
+    extra: Option<(&str, &[f64])>,
+    simulated: Option<&hjbridge_rollout::Histogram>,
+    directory: &Path,
+) -> Drawn {
+    if problem.dim() != 1 {
+        return Ok(Vec::new());
+    }
+    let (center, scale) = problem.units(0);
+    let points = problem.grid.points();
+    let x: Vec<f64> = problem.grid.axis(0).nodes().iter().map(|y| center + scale * y).collect();
+    let of_law = |label: &str, law: &dyn Law| {
+        let mut density = vec![0.0; points.len()];
+        law.log_density(points.as_points(), &mut density);
+        density.iter_mut().for_each(|p| *p = p.exp() / scale);
+        Line { label: label.into(), density }
+    };
+    let mut lines = vec![of_law("prior p", problem.model.prior())];
+    if let Ok(tilted) = TiltedMixture::new(&problem.model) {
+        lines.push(of_law("tilted p* ∝ p exp(r/β)", tilted.tilted()));
+    }
+    if let Some((label, density)) = extra {
+        lines.push(Line { label: label.into(), density: density.iter().map(|p| p / scale).collect() });
+    }
+    let data = match &problem.data {
+        Some(data) => Some(data_histogram(&data.values[0], &data.names[0])?),
+        None => None,
+    };
+    let simulated = simulated.map(|h| {
+        let total = h.total().max(1) as f64;
+        let width = (h.upper - h.lower) / h.counts.len() as f64;
+        let share = |c: &u64| *c as f64 / total;
+        Histogram {
+            label: "simulated".into(),
+            edges: h.edges().iter().map(|y| center + scale * y).collect(),
+            density: h.counts.iter().map(|c| share(c) / (width * scale)).collect(),
+            standard_error: h.counts.iter().map(|c| (share(c) * (1.0 - share(c)) / total).sqrt() / (width * scale)).collect(),
+        }
+    });
+    let lines: Vec<DensityLine<'_>> = lines.iter().map(|l| DensityLine { label: &l.label, x: &x, density: &l.density }).collect();
+    let x_label = problem.axis_label(0);
+    let figure = Densities {
+        title,
+        x_label: &x_label,
+        y_label: "density",
+        data: data.as_ref(),
+        lines: &lines,
+        simulated: simulated.as_ref(),
+    };
+    Ok(vec![save(&figure, directory, "densities")?])
+}
+
+/// The data in bins of a width that is round in its own units: about 20 over its range.
+fn data_histogram(values: &[f64], name: &str) -> Result<Histogram, ReportError> {
+    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
+    let raw = (high - low) / 20.0;
+    let power = 10.0_f64.powf(raw.log10().floor());
+    let width = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|w| *w >= raw).unwrap_or(raw);
+    let first = (low / width).floor();
+    let count = ((high / width).floor() - first) as usize + 1;
+    let edges: Vec<f64> = (0..=count).map(|i| (first + i as f64) * width).collect();
+    Histogram::with_edges(&format!("data: {name}"), values, &edges)
+}
+
+/// Figures of a rollout: final densities and sample paths.
+pub fn rollout(problem: &Problem, run: &RolloutRun, directory: &Path) -> Drawn {
+    if problem.dim() != 1 {
+        return Ok(Vec::new());
+    }
+    let mut drawn = densities(problem, "Where the optimal policy ends", None, run.histograms.first(), directory)?;
+    let paths: Vec<f64> = run.sample_paths.iter().flat_map(|p| p.iter().map(|x| x[0])).collect();
+    let points = problem.grid.points();
+    let mut initial = vec![0.0; points.len()];
+    problem.model.initial_law().log_density(points.as_points(), &mut initial);
+    initial.iter_mut().for_each(|p| *p = p.exp());
+    let mut terminal = vec![0.0; points.len()];
+    problem.model.prior().log_density(points.as_points(), &mut terminal);
+    terminal.iter_mut().for_each(|p| *p = p.exp());
+    let tilted = TiltedMixture::new(&problem.model).ok().map(|t| {
+        let mut density = vec![0.0; points.len()];
+        t.tilted().log_density(points.as_points(), &mut density);
+        density.iter_mut().for_each(|p| *p = p.exp());
+        density
+    });
+    let nodes = problem.grid.axis(0).nodes();
+    let mut ends = vec![SideDensity { label: "prior p", nodes, density: &terminal }];
+    ends.extend(tilted.as_ref().map(|t| SideDensity { label: "tilted p*", nodes, density: t }));
+    let label = state_label(problem);
+    let figure = Paths {
+        title: "Sample paths of the optimal policy",
+        time_label: TIME,
+        state_label: &label,
+        times: &run.sample_times,
+        paths: &paths,
+        initial: &[SideDensity { label: "initial law", nodes, density: &initial }],
+        terminal: &ends,
+    };
+    drawn.push(save(&figure, directory, "paths")?);
+    Ok(drawn)
+}
+
+/// Observed contraction against its bound for one run of PI-FT.
+pub fn pift(run: &PiFtRun, directory: &Path) -> Drawn {
+    let observed: Vec<f64> = run.report.contraction.iter().map(|c| c.unwrap_or(f64::NAN)).collect();
+    if observed.iter().all(|c| c.is_nan()) {
+        return Ok(Vec::new());
+    }
+    let label = format!("N = {}", run.report.steps);
+    let series = [ContractionSeries { label: &label, times: &run.report.t, observed: &observed, bound: &run.report.rho }];
+    Ok(vec![save(&contraction_figure(&series), directory, "contraction")?])
+}
+
+fn contraction_figure<'a>(series: &'a [ContractionSeries<'a>]) -> Contraction<'a> {
+    Contraction { title: "Contraction of the inner iteration", time_label: TIME, y_label: "ratio of successive updates", series }
+}
+
+/// Figures of the bridge: errors against N, contraction, final laws.
+pub fn bridge(problem: &Problem, run: &BridgeRun, directory: &Path) -> Drawn {
+    let r = &run.report;
+    let mut drawn = Vec::new();
+    if !r.steps.is_empty() {
+        let fitted = r.steps.len().min(3);
+        let series = |label, steps, errors, order| ConvergenceSeries { label, steps, errors, order, fitted };
+        let mut all = vec![
+            series("control U, all tₖ", &r.steps, &r.control_error, r.order_control),
+            series("value V, all tₖ", &r.steps, &r.value_error, r.order_value),
+        ];
+        if let Some(law) = r.final_law.as_ref().filter(|l| l.wasserstein.len() == r.steps.len()) {
+            all.push(series("final law, W₁", &r.steps, &law.wasserstein, law.order.map(|o| o.order)));
+        }
+        if !r.richardson_error.is_empty() {
+            let fitted = r.richardson_steps.len().min(3);
+            let order = r.richardson_order;
+            let (steps, errors) = (&r.richardson_steps[..], &r.richardson_error[..]);
+            all.push(ConvergenceSeries { label: "V at t = 0, Richardson", steps, errors, order, fitted });
+        }
+        let reference = if r.reference == "closed_form" { "the closed form" } else { "the HJB solution" };
+        let title = format!("{}: PI-FT with N steps against {reference}", problem.file.name);
+        let figure = Convergence {
+            title: &title,
+            x_label: "steps N",
+            y_label: "largest error over the comparison box",
+            series: &all,
+            reference_orders: &[1.0, 2.0],
+        };
+        drawn.push(save(&figure, directory, "bridge")?);
+    }
+    let labels: Vec<String> = r.steps.iter().map(|n| format!("N = {n}")).collect();
+    // a curve and its bound for each N is too much: the bound is drawn for the smallest N only
+    let arrays: Vec<(Vec<f64>, Vec<f64>, Vec<f64>)> = run
+        .sweeps
+        .iter()
+        .enumerate()
+        .map(|(i, sweep)| {
+            let of = |f: &dyn Fn(&hjbridge_pift::StepInfo) -> f64| sweep.steps.iter().map(f).collect::<Vec<f64>>();
+            let bound = if i == 0 { of(&|s| s.rho) } else { Vec::new() };
+            (of(&|s| s.t), of(&|s| s.contraction.unwrap_or(f64::NAN)), bound)
+        })
+        .collect();
+    let series: Vec<ContractionSeries<'_>> = labels
+        .iter()
+        .zip(&arrays)
+        .filter(|(_, (_, observed, _))| observed.iter().any(|c| c.is_finite()))
+        .map(|(label, (times, observed, bound))| ContractionSeries { label, times, observed, bound })
+        .collect();
+    if !series.is_empty() {
+        drawn.push(save(&contraction_figure(&series), directory, "contraction")?);
+    }
+    let label = r.steps.last().map(|n| format!("PI-FT, N = {n}")).unwrap_or_default();
+    let extra = run.chain_density.as_ref().map(|d| (label.as_str(), d.as_slice()));
+    drawn.extend(densities(problem, "Where the fine-tuned chain ends", extra, None, directory)?);
+    Ok(drawn)
+}

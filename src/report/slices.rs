@@ -1,0 +1,55 @@
+//! Value and control over (t, y) as they are stored in `solution.npz`.
+
+use super::{NpzFile, ReportError};
+use crate::problem::Problem;
+use std::path::Path;
+
+/// Most time slices stored unless asked for otherwise.
+pub const SLICES: usize = 129;
+
+/// A field over time and state: some of a run's time levels.
+pub struct Slices {
+    /// Times, ascending, t = 0 and t = T among them.
+    pub times: Vec<f64>,
+    /// V, [time][node].
+    pub value: Vec<f64>,
+    /// U, [time][node][component].
+    pub control: Vec<f64>,
+}
+
+impl Slices {
+    /// At most [`SLICES`] of the given levels, the first and the last among them, as evenly spaced as integers allow.
+    ///
+    /// `values[k]` has one entry for each node, `controls[k]` is component by component.
+    pub fn thin(problem: &Problem, times: &[f64], values: &[Vec<f64>], controls: &[Vec<f64>]) -> Self {
+        let (n, d, levels) = (problem.grid.len(), problem.dim(), times.len());
+        let count = levels.min(SLICES);
+        let mut out = Slices { times: Vec::with_capacity(count), value: Vec::new(), control: Vec::new() };
+        for i in 0..count {
+            let k = if count > 1 { (i * (levels - 1) + (count - 1) / 2) / (count - 1) } else { 0 };
+            out.times.push(times[k]);
+            out.value.extend_from_slice(&values[k]);
+            out.control.extend((0..n).flat_map(|j| (0..d).map(move |c| controls[k][c * n + j])));
+        }
+        out
+    }
+
+    /// Write `axis0`, ..., `time`, `value[time, axis0, ...]`, `control[time, axis0, ..., component]`.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn write(&self, problem: &Problem, path: &Path) -> Result<(), ReportError> {
+        let names: Vec<String> = (0..problem.dim()).map(|i| format!("axis{i}")).collect();
+        let mut file = NpzFile::new();
+        for (name, axis) in names.iter().zip(problem.grid.axes()) {
+            file.array(name, &[axis.len()], axis.nodes())?;
+        }
+        let mut shape = vec![self.times.len()];
+        shape.extend_from_slice(problem.grid.shape());
+        file.array("time", &shape[..1], &self.times)?;
+        file.array("value", &shape, &self.value)?;
+        shape.push(problem.dim());
+        file.array("control", &shape, &self.control)?;
+        file.write(path)
+    }
+}
