@@ -9,6 +9,7 @@ mod final_law;
 mod order;
 mod reference;
 mod run;
+mod subdivide;
 
 pub use euler_value::euler_value;
 pub use final_law::{FinalLawReport, wasserstein_1};

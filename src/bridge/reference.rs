@@ -3,12 +3,13 @@
 //! Without a closed form the HJB solution on the given grid is improved by one Richardson step in (dx, dt), 4 V_{fine}/3 - V/3 with
 //! half the spacing and half the time step (the schemes have order 2), and the difference tells how far to trust it.
 
+use super::subdivide::subdivided;
 use crate::problem::Problem;
 use crate::problem::spec::{SpaceSpec, TimeSpec};
 use crate::run::{Progress, RegionPoints, RegionSlice, RunError, SolveRun, solve};
 use hjbridge_hjb::ValueFunction;
 use hjbridge_model::exact::ClosedForm;
-use hjbridge_model::{Axis, PointBlock, TableFeedback, TensorGrid};
+use hjbridge_model::{PointBlock, TableFeedback, TensorGrid};
 use std::sync::Arc;
 
 /// The two references.
@@ -44,7 +45,7 @@ impl Reference {
     /// Solve again with half the spacing and half the step, and extrapolate.
     fn refine(&mut self, problem: &Problem, progress: &dyn Progress) -> Result<(), RunError> {
         let mut finer = problem.clone();
-        let axes = problem.grid.axes().iter().map(halved).collect::<Result<Vec<_>, _>>()?;
+        let axes = problem.grid.axes().iter().map(|a| subdivided(a, 2)).collect::<Result<Vec<_>, _>>()?;
         finer.grid = Arc::new(TensorGrid::new(axes)?);
         let fine = solve(&finer, 2 * self.steps, progress)?;
         if let Some(failure) = fine.failure {
@@ -102,20 +103,6 @@ impl Reference {
         slice.control.data_mut().iter_mut().zip(s.data()).for_each(|(u, s)| *u += s);
         Ok(slice)
     }
-}
-
-/// The same axis with a node in the middle of every cell (arithmetic mean: smooth for smoothly stretched axes).
-fn halved(axis: &Axis) -> Result<Axis, RunError> {
-    let x = axis.nodes();
-    if axis.spacing().is_some() {
-        return Ok(Axis::uniform(axis.lower(), axis.upper(), 2 * x.len() - 1)?);
-    }
-    let mut nodes = Vec::with_capacity(2 * x.len() - 1);
-    for w in x.windows(2) {
-        nodes.extend([w[0], 0.5 * (w[0] + w[1])]);
-    }
-    nodes.push(axis.upper());
-    Ok(Axis::from_nodes(nodes)?)
 }
 
 /// Steps for the HJB solver: at least those of the file and the largest N, and a multiple of every N where that is cheap, so that

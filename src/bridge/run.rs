@@ -3,12 +3,13 @@
 use super::final_law::{FinalLawReport, Targets};
 use super::order::{OrderFit, fit_order, octave_orders};
 use super::reference::Reference;
+use super::subdivide::subdivided;
 use crate::problem::Problem;
 use crate::run::{
     Progress, RegionPoints, RegionSlice, RunError, SliceError, SolveReport, SolveRun, SupError, ddpm_params, initial_law_name,
     initial_mean, pift_params, worst,
 };
-use hjbridge_model::{Law, TensorGrid};
+use hjbridge_model::{CubicSpline, Extrapolation, Law, Points, ScalarField, TensorGrid};
 use hjbridge_pift::{ChainLaw, ChainLawParams, ChainPolicy, Ddpm, PiFt, PiFtError, PiFtInfo};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -65,6 +66,8 @@ pub struct BridgeReport {
     pub against_hjb: AgainstHjb,
     /// Final laws (d = 1).
     pub final_law: Option<FinalLawReport>,
+    /// Why there is no `final_law`, where there could be one.
+    pub final_law_missing: Option<String>,
     /// Wall time for each N in seconds: PI-FT alone.
     pub seconds: Vec<f64>,
 }
@@ -143,6 +146,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
             ..AgainstHjb::default()
         },
         final_law: targets.as_ref().map(|t| t.report(problem)),
+        final_law_missing: None,
         seconds: Vec::new(),
     };
     let (mut sweeps, mut chain_density, mut failure) = (Vec::new(), None, None);
@@ -180,8 +184,11 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
                     law.add(problem, targets, &chain);
                     chain_density = Some(chain.density);
                 }
-                // a chain whose last step has no noise has no density to compare
-                Err(RunError::PiFt(PiFtError::Unsupported { .. })) => report.final_law = None,
+                // a chain whose last step has no noise has no density; that one or a box too short for the law loses no other result
+                Err(RunError::PiFt(e @ (PiFtError::Unsupported { .. } | PiFtError::MassLost { .. }))) => {
+                    report.final_law_missing = Some(e.to_string());
+                    report.final_law = None;
+                }
                 Err(e) => failure = Some(e),
             }
         }
@@ -286,13 +293,40 @@ impl Sweep {
             .collect()
     }
 
-    /// Law of Y_T under the policy found.
+    /// Density of Y_T under the policy found, with its mean and variance, on the problem's grid.
+    ///
+    /// Where the spacing does not resolve the smallest sig_k the law is propagated on a finer grid, the shifts being interpolated.
     fn final_law(&self, problem: &Problem) -> Result<ChainLaw, RunError> {
         let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, self.steps))?;
+        let axis = problem.grid.axis(0);
+        let widest = axis.nodes().windows(2).map(|w| w[1] - w[0]).fold(0.0, f64::max);
+        let smallest = ddpm.variances().iter().copied().fold(f64::INFINITY, f64::min).sqrt();
+        let parts = (RESOLUTION * widest / smallest).ceil().clamp(1.0, 64.0) as usize;
         let initial = problem.model.initial_law();
-        let params = ChainLawParams { mass_tolerance: 1e-3, ..ChainLawParams::default() };
-        let policy = ChainPolicy::Shifts(&self.shifts);
-        let law = ChainLaw::propagate(&ddpm, problem.grid.clone(), &|x, out| initial.log_density(x, out), policy, params)?;
+        let params = ChainLawParams::default();
+        let log_density = |x: Points<'_>, out: &mut [f64]| initial.log_density(x, out);
+        if parts == 1 {
+            let policy = ChainPolicy::Shifts(&self.shifts);
+            return Ok(ChainLaw::propagate(&ddpm, problem.grid.clone(), &log_density, policy, params)?);
+        }
+        let finer = Arc::new(TensorGrid::new(vec![subdivided(axis, parts)?])?);
+        let points = finer.points();
+        let shifts = self
+            .shifts
+            .par_iter()
+            .map(|shift| {
+                let spline = CubicSpline::new(problem.grid.clone(), shift, Extrapolation::Linear)?;
+                let mut fine = vec![0.0; finer.len()];
+                spline.value(points.as_points(), &mut fine);
+                Ok(fine)
+            })
+            .collect::<Result<Vec<_>, RunError>>()?;
+        let mut law = ChainLaw::propagate(&ddpm, finer, &log_density, ChainPolicy::Shifts(&shifts), params)?;
+        law.density = law.density.into_iter().step_by(parts).collect();
+        law.grid = problem.grid.clone();
         Ok(law)
     }
 }
+
+/// Smallest ratio of sig_k to the spacing at which the law is propagated.
+const RESOLUTION: f64 = 1.2;

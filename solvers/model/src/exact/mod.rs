@@ -14,6 +14,7 @@ mod cole_hopf;
 mod discrete_lq;
 mod final_law;
 mod gaussian_lq;
+mod line_posterior;
 mod scalar_lq;
 mod tilted_mixture;
 

@@ -1,0 +1,96 @@
+//! What the benches share: the problem, short criterion settings, errors against the closed form, paired timings.
+#![allow(dead_code)] // each bench uses its part
+
+use criterion::Criterion;
+use hjbridge::hjb::{HjbInfo, HjbParams, HjbSolver};
+use hjbridge::model::PointBlock;
+use hjbridge::model::exact::{ClosedForm, closed_form};
+use hjbridge::problem::{Problem, ProblemFile};
+use hjbridge::run::{SliceError, slice_errors};
+use std::error::Error;
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Whatever went wrong.
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// data/problems/mixture_1d.json: 801 nodes on [-6, 6], 800 steps, T = 2.
+pub fn mixture_1d() -> Outcome<Problem> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/problems");
+    Ok(Problem::resolve(ProblemFile::read(&directory.join("mixture_1d.json"))?, &directory)?)
+}
+
+/// Ten samples, two seconds each: the figures are medians good to a few per cent, and a whole run stays short.
+pub fn settings() -> Criterion {
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args()
+}
+
+/// The closed form, which mixture_1d has.
+pub fn exact(problem: &Problem) -> Outcome<Box<dyn ClosedForm>> {
+    closed_form(&problem.model)?.ok_or_else(|| "the problem has no closed form".into())
+}
+
+/// sup |V - V_exact| and sup |U - U_exact| over the problem's comparison box and all t_k < T.
+pub fn sup(errors: &[SliceError]) -> (f64, f64) {
+    errors.iter().fold((0.0, 0.0), |(v, u), e| (e.value.0.max(v), e.control.0.max(u)))
+}
+
+/// Solve once and measure the errors of V and of U = s + v as [`sup`] does.
+pub fn hjb_errors(problem: &Problem, params: HjbParams) -> Outcome<(f64, f64, HjbInfo)> {
+    let (solution, info) = HjbSolver::new(&problem.model, problem.grid.clone(), params)?.solve()?;
+    let (times, points) = (solution.times(), problem.grid.points());
+    let controls: Vec<Vec<f64>> = (0..times.len())
+        .map(|k| {
+            let mut s = PointBlock::zeros(problem.dim(), points.len());
+            problem.model.score().at(times[k]).eval(points.as_points(), s.as_mut());
+            s.data().iter().zip(solution.control(k)).map(|(s, v)| s + v).collect()
+        })
+        .collect();
+    let exact = exact(problem)?;
+    let slice = |k: usize| (times[k], solution.value(k), controls[k].as_slice());
+    let (v, u) = sup(&slice_errors(problem, exact.as_ref(), times.len() - 1, slice)?);
+    Ok((v, u, info))
+}
+
+/// Times of two tasks that do the same work, taken in turn so that a busy machine slows both.
+pub struct Paired {
+    /// Median seconds of the first.
+    pub first: f64,
+    /// Median seconds of the second.
+    pub second: f64,
+    /// Median of second / first over the pairs.
+    pub ratio: f64,
+    /// Least and largest of these ratios.
+    pub range: (f64, f64),
+}
+
+/// Run `first` and `second` in turn, `pairs` times, after one run of each that does not count.
+pub fn paired<A, B>(pairs: usize, mut first: impl FnMut() -> A, mut second: impl FnMut() -> B) -> Paired {
+    black_box((first(), second()));
+    let (mut a, mut b, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..pairs {
+        let start = Instant::now();
+        black_box(first());
+        let middle = Instant::now();
+        black_box(second());
+        let end = Instant::now();
+        let (x, y) = ((middle - start).as_secs_f64(), (end - middle).as_secs_f64());
+        a.push(x);
+        b.push(y);
+        ratios.push(y / x);
+    }
+    let (first, second, ratio) = (median(&mut a), median(&mut b), median(&mut ratios));
+    Paired { first, second, ratio, range: (ratios[0], ratios[ratios.len() - 1]) }
+}
+
+/// Sorts the values.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let n = values.len();
+    0.5 * (values[(n - 1) / 2] + values[n / 2])
+}

@@ -1,0 +1,56 @@
+//! One sweep of PI-FT, N = 256, on data/problems/mixture_1d.json (801 nodes, 20 quadrature nodes), with 1 and 2 threads.
+//!
+//! Printed first: errors against the closed form of the continuous problem (that is the O(1/N) gap between the two problems, not an
+//! error of the sweep), that both thread counts give the same bits, and the ratio of their times, taken in turn in the same run.
+
+mod common;
+
+use common::{Outcome, exact, mixture_1d, paired, settings, sup};
+use criterion::{SamplingMode, Throughput};
+use hjbridge::pift::{Ddpm, DdpmParams, PiFt, PiFtParams};
+use hjbridge::run::slice_errors;
+
+const N: usize = 256;
+
+fn main() -> Outcome<()> {
+    let mut criterion = settings();
+    let problem = mixture_1d()?;
+    let chain = Ddpm::new(&problem.model, DdpmParams { steps: N, ..DdpmParams::default() })?;
+    let sweep = |threads: usize| {
+        let params = PiFtParams { region: Some(problem.compare_on.clone()), threads, ..PiFtParams::default() };
+        PiFt::new(&chain, problem.grid.clone(), params)
+    };
+    let (one, two) = (sweep(1)?, sweep(2)?);
+
+    let (a, b) = (one.solve()?, two.solve()?);
+    let exact = exact(&problem)?;
+    let slice = |k: usize| (a.times[k], a.values[k].as_slice(), a.controls[k].as_slice());
+    let (v, u) = sup(&slice_errors(&problem, exact.as_ref(), N, slice)?);
+    println!(
+        "mixture_1d, {} nodes, N = {N}; errors: sup over |y| <= 3 and all t_k < T against the closed form",
+        problem.grid.len()
+    );
+    println!("  V {v:.3e}, U {u:.3e}; most updates at a step {}", a.info.max_iterations());
+    println!("  1 and 2 threads give the same bits: {}", a.values == b.values && a.controls == b.controls);
+    let updates: usize = a.info.steps.iter().map(|s| s.iterations + 1).sum();
+    let evaluations = updates * a.info.nodes * a.info.quadrature_points;
+    let p = paired(7, || one.solve_observed(&mut |_| {}), || two.solve_observed(&mut |_| {}));
+    println!(
+        "  1 thread {:.0} ms ({:.0} M spline evaluations/s), 2 threads {:.0} ms: 2 / 1 = {:.2} (from {:.2} to {:.2} in 7 pairs)",
+        1e3 * p.first,
+        1e-6 * evaluations as f64 / p.first,
+        1e3 * p.second,
+        p.ratio,
+        p.range.0,
+        p.range.1
+    );
+
+    let mut group = criterion.benchmark_group("pift/mixture_1d, N = 256");
+    group.sampling_mode(SamplingMode::Flat);
+    group.throughput(Throughput::Elements(evaluations as u64));
+    group.bench_function("1 thread", |b| b.iter(|| one.solve_observed(&mut |_| {})));
+    group.bench_function("2 threads", |b| b.iter(|| two.solve_observed(&mut |_| {})));
+    group.finish();
+    criterion.final_summary();
+    Ok(())
+}
