@@ -1,7 +1,7 @@
 //! One sweep of PI-FT, N = 256, on data/problems/mixture_1d.json (801 nodes, 20 quadrature nodes), with 1 and 2 threads.
 //!
-//! Printed first: errors against the closed form of the continuous problem (that is the O(1/N) gap between the two problems, not an
-//! error of the sweep), that both thread counts give the same bits, and the ratio of their times, taken in turn in the same run.
+//! Printed first: errors against the closed form of the continuous problem (the O(1/N) gap between the two problems, not an error
+//! of the sweep), whether both thread counts give the same bits, and the ratio of their times, taken in turn in the same run.
 
 mod common;
 

@@ -1,10 +1,10 @@
 //! Throughput of simulation on one thread: an Ornstein-Uhlenbeck process against a plain scalar loop, and the fine-tuned mixture
 //! under its optimal policy from a grid table.
 //!
-//! Printed first: moments and objectives against the closed forms, and the ratio engine / plain loop, timed in turn in the same run.
-//! The two do not do the same: the plain loop (xoshiro256++ and the ziggurat, one generator for all paths) gives mean and variance
-//! of X_T; the engine addresses its noise by (seed, path, step), evaluates drift and policy through the traits, checks every step
-//! for infinities, and also returns costs, rewards, objective with standard errors, and the range.
+//! Printed first: moments and objectives against the closed forms, and the ratio engine / plain loop, timed in turn in the same
+//! run. The two do not do the same: the plain loop (xoshiro256++ and the ziggurat, one generator for all paths) gives mean and
+//! variance of X_T; the engine addresses its noise by (seed, path, step), evaluates drift and policy through the traits, checks
+//! every step for infinities, and also returns costs, rewards, objective with standard errors, and the range.
 
 mod common;
 
@@ -27,7 +27,7 @@ const MIXTURE_PATHS: usize = 20_000;
 /// dX = (v - X) dt + dB on [0, 1], g = X_1.
 struct OrnsteinUhlenbeck;
 
-impl Coefficients for &OrnsteinUhlenbeck {
+impl Coefficients for OrnsteinUhlenbeck {
     fn drift(&self, x: Points<'_>, mut out: PointsMut<'_>) {
         for (o, x) in out.coord_mut(0).iter_mut().zip(x.coord(0)) {
             *o = -x;
@@ -104,9 +104,8 @@ fn main() -> Outcome<()> {
     let (exact_mean, exact_variance) = ((-1.0f64).exp(), 0.5 * (1.0 - (-2.0f64).exp()));
     let n = OU_PATHS as f64;
     let (se_mean, se_variance) = ((variance / n).sqrt(), variance * (2.0 / (n - 1.0)).sqrt());
-    println!(
-        "Ornstein-Uhlenbeck, {OU_PATHS} paths x {STEPS} steps, one thread; X_1 in closed form: {exact_mean:.5}, {exact_variance:.5}"
-    );
+    println!("Ornstein-Uhlenbeck, {OU_PATHS} paths x {STEPS} steps, one thread");
+    println!("  closed form of X_1: mean {exact_mean:.5}, variance {exact_variance:.5}");
     for (name, (m, v)) in [("engine", (summary.mean[0].mean, summary.covariance[0])), ("plain loop", plain_loop())] {
         println!(
             "  {name}: error of the mean {:.1e}, of the variance {:.1e}; against the law of the Euler chain z = {:.2}, {:.2}",

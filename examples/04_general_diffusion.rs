@@ -27,7 +27,7 @@ const T: f64 = 1.0;
 /// The problem. Its coefficients do not depend on t, so it is its own [`Coefficients`].
 struct OuQuadratic;
 
-impl Coefficients for &OuQuadratic {
+impl Coefficients for OuQuadratic {
     fn drift(&self, x: Points<'_>, mut f: PointsMut<'_>) {
         for (f, x) in f.coord_mut(0).iter_mut().zip(x.coord(0)) {
             *f = 0.2 * x;

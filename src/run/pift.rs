@@ -176,7 +176,7 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
         contraction: per_step.iter().map(|s| s.contraction).collect(),
         rho: per_step.iter().map(|s| s.rho).collect(),
         iterations: per_step.iter().map(|s| s.iterations).collect(),
-        reference: exact.as_ref().map(|x: &Box<dyn ClosedForm>| x.description()),
+        reference: exact.as_deref().map(ClosedForm::description),
         value_error: value_at.as_ref().map(|e| e.error),
         value_errors: errors.iter().map(|e| e.value.0).collect(),
         control_error: control_at.as_ref().map(|e| e.error),

@@ -51,6 +51,25 @@ pub trait Coefficients: Send + Sync {
     }
 }
 
+/// Coefficients that do not depend on time can be returned by reference.
+impl<C: Coefficients + ?Sized> Coefficients for &C {
+    fn drift(&self, x: Points<'_>, out: PointsMut<'_>) {
+        (**self).drift(x, out);
+    }
+    fn control_matrix(&self) -> MatrixCoefficient<'_> {
+        (**self).control_matrix()
+    }
+    fn diffusion(&self) -> MatrixCoefficient<'_> {
+        (**self).diffusion()
+    }
+    fn control_weight(&self) -> MatrixCoefficient<'_> {
+        (**self).control_weight()
+    }
+    fn running_reward(&self, x: Points<'_>, out: &mut [f64]) {
+        (**self).running_reward(x, out);
+    }
+}
+
 /// A controlled diffusion with quadratic control cost.
 pub trait ControlledDiffusion: Send + Sync {
     /// Dimension d of the state.
