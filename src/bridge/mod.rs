@@ -14,4 +14,4 @@ mod subdivide;
 pub use euler_value::euler_value;
 pub use final_law::{FinalLawReport, wasserstein_1};
 pub use order::{OrderFit, fit_order, octave_orders};
-pub use run::{BridgeReport, BridgeRun, bridge};
+pub use run::{AgainstHjb, BridgeReport, BridgeRun, ErrorsByTime, bridge};

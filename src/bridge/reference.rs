@@ -6,8 +6,8 @@
 use super::subdivide::subdivided;
 use crate::problem::Problem;
 use crate::problem::spec::{SpaceSpec, TimeSpec};
-use crate::run::{Progress, RegionPoints, RegionSlice, RunError, SolveRun, solve};
-use hjbridge_hjb::ValueFunction;
+use crate::run::{Progress, RegionPoints, RegionSlice, RunError, SolveRun, hjb_params, solve};
+use hjbridge_hjb::{Storage, ValueFunction};
 use hjbridge_model::exact::ClosedForm;
 use hjbridge_model::{PointBlock, TableFeedback, TensorGrid};
 use std::sync::Arc;
@@ -20,26 +20,25 @@ pub(crate) struct Reference {
     refined: Option<ValueFunction>,
     /// sup over the comparison box of the change that Richardson made to V and to U: an estimate of the error left in the finer solution.
     pub change: Option<(f64, f64)>,
+    /// Why the refinement failed, if it did.
+    pub not_refined: Option<String>,
     steps: usize,
 }
 
 impl Reference {
-    /// Solve the HJB equation for comparison with PI-FT at the N of `chain_steps`.
+    /// From the HJB run on the problem's grid with `steps` steps, refined where there is no closed form.
     ///
-    /// # Errors
-    /// Input that does not fit, or a numerical failure of the HJB solver.
-    pub fn new(problem: &Problem, chain_steps: &[usize], progress: &dyn Progress) -> Result<Self, RunError> {
-        let steps = common_steps(problem.file.time_steps, chain_steps);
-        let mut hjb = solve(problem, steps, progress)?;
-        if let Some(failure) = hjb.failure.take() {
-            return Err(failure);
-        }
+    /// `steps` must be those of `hjb`.
+    pub fn new(problem: &Problem, hjb: SolveRun, steps: usize, progress: &dyn Progress) -> Self {
         let second_order = problem.file.scheme.space == SpaceSpec::Hybrid && problem.file.scheme.time == TimeSpec::CrankNicolson;
-        let mut this = Reference { hjb, refined: None, change: None, steps };
-        if this.hjb.exact.is_none() && second_order && problem.dim() == 1 {
-            this.refine(problem, progress)?;
+        let mut this = Reference { hjb, refined: None, change: None, not_refined: None, steps };
+        // the finer run has to keep every level, for the coarse levels to be among them
+        let affordable = hjb_params(problem, 8 * steps).storage == Storage::All;
+        if this.hjb.exact.is_none() && second_order && problem.dim() == 1 && affordable {
+            // without the refinement the plain solution still serves, and the report says so
+            this.not_refined = this.refine(problem, progress).err().map(|e| e.to_string());
         }
-        Ok(this)
+        this
     }
 
     /// Solve again with half the spacing and half the step, and extrapolate.
@@ -107,7 +106,7 @@ impl Reference {
 
 /// Steps for the HJB solver: at least those of the file and the largest N, and a multiple of every N where that is cheap, so that
 /// no interpolation in time is needed (it has order 4 otherwise).
-fn common_steps(file: usize, chain: &[usize]) -> usize {
+pub(crate) fn common_steps(file: usize, chain: &[usize]) -> usize {
     let least = chain.iter().copied().fold(file, usize::max);
     let gcd = |mut a: usize, mut b: usize| {
         while b != 0 {

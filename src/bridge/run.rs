@@ -2,14 +2,13 @@
 
 use super::final_law::{FinalLawReport, Targets};
 use super::order::{OrderFit, fit_order, octave_orders};
-use super::reference::Reference;
-use super::subdivide::subdivided;
-use crate::problem::Problem;
+use super::reference::{Reference, common_steps};
+use crate::problem::{Problem, require_memory};
 use crate::run::{
     Progress, RegionPoints, RegionSlice, RunError, SliceError, SolveReport, SolveRun, SupError, ddpm_params, initial_law_name,
-    initial_mean, pift_params, worst,
+    initial_mean, pift_params, solve, worst,
 };
-use hjbridge_model::{CubicSpline, Extrapolation, Law, Points, ScalarField, TensorGrid};
+use hjbridge_model::{Axis, CubicSpline, Extrapolation, Law, Points, ScalarField, TensorGrid};
 use hjbridge_pift::{ChainLaw, ChainLawParams, ChainPolicy, Ddpm, PiFt, PiFtError, PiFtInfo};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -32,6 +31,8 @@ pub struct BridgeReport {
     pub control_error: Vec<f64>,
     /// Where.
     pub control_error_at: Vec<SupError>,
+    /// The errors at every t_k, for each N.
+    pub by_time: Vec<ErrorsByTime>,
     /// Order of the value error, fitted on the last three N.
     pub order_value: Option<f64>,
     /// Order of the control error, fitted on the last three N.
@@ -59,7 +60,7 @@ pub struct BridgeReport {
     /// E V_0(Y_0): the optimal objective of the chain.
     pub objective: Vec<f64>,
     /// E V(0, Y_0): the optimal objective in continuous time, from the reference.
-    pub objective_reference: f64,
+    pub objective_reference: Option<f64>,
     /// The initial law in both.
     pub initial_law: &'static str,
     /// The same errors against the HJB solution.
@@ -70,6 +71,17 @@ pub struct BridgeReport {
     pub final_law_missing: Option<String>,
     /// Wall time for each N in seconds: PI-FT alone.
     pub seconds: Vec<f64>,
+}
+
+/// Errors at every t_k of one N, over the comparison box.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorsByTime {
+    /// t_k, k = 0..N-1.
+    pub t: Vec<f64>,
+    /// sup |V_k - V(t_k)|.
+    pub value_error: Vec<f64>,
+    /// sup |u_k - U*(t_k)|; null where the step has no noise and so no control (posterior variance, last step).
+    pub control_error: Vec<Option<f64>>,
 }
 
 /// Errors of PI-FT against the HJB solution on the same grid, and what that solution is worth.
@@ -106,55 +118,50 @@ pub struct BridgeRun {
 /// Run PI-FT for each N of `steps` (ascending) and compare.
 ///
 /// # Errors
-/// Input that does not fit; a failure of the HJB solver. A failure of PI-FT for some N is returned inside the run with the N
+/// Input that does not fit. A numerical failure of the HJB solver or of PI-FT for some N is returned inside the run, with what was
 /// finished before.
 pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Result<BridgeRun, RunError> {
-    let reference = Reference::new(problem, steps, progress)?;
+    let hjb_steps = common_steps(problem.file.time_steps, steps);
+    // a sweep keeps V, u and D at every t_k beside the HJB solution
+    require_memory(&problem.file.grid.nodes, hjb_steps + steps.iter().copied().max().unwrap_or(0))?;
+    let mut hjb = solve(problem, hjb_steps, progress)?;
+    let mut report = BridgeReport::empty(problem, &hjb.report, hjb_steps);
+    let solve_report = hjb.report.clone();
+    let nothing = |report, hjb, failure| BridgeRun {
+        report,
+        solve: solve_report.clone(),
+        hjb,
+        sweeps: Vec::new(),
+        chain_density: None,
+        continuous_density: None,
+        failure: Some(failure),
+    };
+    if let Some(failure) = hjb.failure.take() {
+        return Ok(nothing(report, hjb, failure));
+    }
+    let reference = Reference::new(problem, hjb, hjb_steps, progress);
     let region = RegionPoints::new(problem)?;
-    let targets = if problem.dim() == 1 { Some(Targets::new(problem, &reference)?) } else { None };
+    let targets = match (problem.dim() == 1).then(|| Targets::new(problem, &reference)) {
+        Some(Ok(targets)) => Some(targets),
+        Some(Err(e)) => {
+            report.final_law_missing = Some(format!("the continuous final law: {e}"));
+            None
+        }
+        None => None,
+    };
     let initial = match reference.exact() {
         Some(exact) => region.exact(exact, 0.0),
         None => reference.hjb_slice(problem, &region, 0.0)?,
     };
-    let solve = &reference.hjb.report;
-    let mut report = BridgeReport {
-        reference: if reference.exact().is_some() { "closed_form" } else { "hjb" },
-        reference_description: describe(&reference),
-        steps: Vec::new(),
-        value_error: Vec::new(),
-        value_error_at: Vec::new(),
-        control_error: Vec::new(),
-        control_error_at: Vec::new(),
-        order_value: None,
-        order_control: None,
-        richardson_order: None,
-        fits: [None; 3],
-        octave_orders_value: Vec::new(),
-        octave_orders_control: Vec::new(),
-        richardson_steps: Vec::new(),
-        richardson_error: Vec::new(),
-        octave_orders_richardson: Vec::new(),
-        contraction: Vec::new(),
-        rho: Vec::new(),
-        iterations: Vec::new(),
-        objective: Vec::new(),
-        objective_reference: solve.objective_exact.or(solve.objective).unwrap_or(f64::NAN),
-        initial_law: initial_law_name(problem),
-        against_hjb: AgainstHjb {
-            hjb_steps: reference.hjb_steps(),
-            hjb_error: reference.change.or(solve.value_error.zip(solve.control_error)),
-            ..AgainstHjb::default()
-        },
-        final_law: targets.as_ref().map(|t| t.report(problem)),
-        final_law_missing: None,
-        seconds: Vec::new(),
-    };
+    report.reference_description = describe(&reference);
+    report.against_hjb.hjb_error = reference.change.or(report.against_hjb.hjb_error);
+    report.final_law = targets.as_ref().map(|t| t.report(problem));
     let (mut sweeps, mut chain_density, mut failure) = (Vec::new(), None, None);
-    let mut before: Option<(usize, Vec<f64>)> = None;
+    let mut at_zero: Vec<(usize, Vec<f64>)> = Vec::new();
     for &n in steps {
         let sweep = match Sweep::run(problem, n, progress) {
             Ok(sweep) => sweep,
-            Err(e) if sweeps.is_empty() || e.is_input() => return Err(e),
+            Err(e) if e.is_input() => return Err(e),
             Err(e) => {
                 failure = Some(e);
                 break;
@@ -165,14 +172,28 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
             Some(exact) => sweep.errors(&region, |t| Ok(region.exact(exact, t)))?,
             None => hjb.clone(),
         };
-        let sup = |e: &[SliceError], f: fn(&SliceError) -> (f64, usize)| worst(problem, e.iter().map(|e| (e.t, f(e))));
-        let (Some(value), Some(control)) = (sup(&errors, |e| e.value), sup(&errors, |e| e.control)) else { continue };
-        report.value_error.push(value.error);
-        report.value_error_at.push(value);
-        report.control_error.push(control.error);
-        report.control_error_at.push(control);
-        report.against_hjb.value_error.extend(sup(&hjb, |e| e.value).map(|e| e.error));
-        report.against_hjb.control_error.extend(sup(&hjb, |e| e.control).map(|e| e.error));
+        let value = |e: &[SliceError]| worst(problem, e.iter().map(|e| (e.t, e.value)));
+        // a step without noise has no control to compare
+        let control = |e: &[SliceError]| {
+            let steps = e.iter().zip(&sweep.noisy).filter(|(_, noisy)| **noisy);
+            worst(problem, steps.map(|(e, _)| (e.t, e.control)))
+        };
+        let (Some(worst_value), Some(worst_control)) = (value(&errors), control(&errors)) else {
+            failure =
+                Some(RunError::Unsupported(format!("N = {n}: the chain has no step with noise, so there is nothing to control")));
+            break;
+        };
+        report.value_error.push(worst_value.error);
+        report.value_error_at.push(worst_value);
+        report.control_error.push(worst_control.error);
+        report.control_error_at.push(worst_control);
+        report.by_time.push(ErrorsByTime {
+            t: sweep.times.clone(),
+            value_error: errors.iter().map(|e| e.value.0).collect(),
+            control_error: errors.iter().zip(&sweep.noisy).map(|(e, noisy)| noisy.then_some(e.control.0)).collect(),
+        });
+        report.against_hjb.value_error.extend(value(&hjb).map(|e| e.error));
+        report.against_hjb.control_error.extend(control(&hjb).map(|e| e.error));
         report.contraction.push(sweep.info.max_contraction());
         report.rho.push(sweep.info.max_rho());
         report.iterations.push(sweep.info.max_iterations());
@@ -186,19 +207,20 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
                 }
                 // a chain whose last step has no noise has no density; that one or a box too short for the law loses no other result
                 Err(RunError::PiFt(e @ (PiFtError::Unsupported { .. } | PiFtError::MassLost { .. }))) => {
-                    report.final_law_missing = Some(e.to_string());
+                    report.final_law_missing = Some(format!("N = {n}: {e}"));
                     report.final_law = None;
+                    chain_density = None;
                 }
                 Err(e) => failure = Some(e),
             }
         }
         let v0: Vec<f64> = region.nodes.iter().map(|&i| sweep.values[0][i]).collect();
-        if let Some((m, older)) = before.filter(|(m, _)| 2 * m == n) {
-            let error = |j: usize| (2.0 * v0[j] - older[j] - initial.value[j]).abs();
-            report.richardson_steps.push(2 * m);
-            report.richardson_error.push((0..v0.len()).map(error).fold(0.0, f64::max));
+        if let Some((_, half)) = at_zero.iter().find(|(m, _)| 2 * m == n) {
+            let error = |j: usize| (2.0 * v0[j] - half[j] - initial.value[j]).abs();
+            report.richardson_steps.push(n);
+            report.richardson_error.push(region.largest(error).0);
         }
-        before = Some((n, v0));
+        at_zero.push((n, v0));
         report.steps.push(n);
         sweeps.push(sweep.info);
         if failure.is_some() {
@@ -207,11 +229,43 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
     }
     report.finish();
     let continuous_density = targets.map(|t| t.continuous);
-    let solve = reference.hjb.report.clone();
-    Ok(BridgeRun { report, solve, hjb: reference.hjb, sweeps, chain_density, continuous_density, failure })
+    Ok(BridgeRun { report, solve: solve_report, hjb: reference.hjb, sweeps, chain_density, continuous_density, failure })
 }
 
 impl BridgeReport {
+    /// No N yet.
+    fn empty(problem: &Problem, solve: &SolveReport, hjb_steps: usize) -> Self {
+        BridgeReport {
+            reference: if solve.reference.is_some() { "closed_form" } else { "hjb" },
+            reference_description: solve.reference.unwrap_or("HJB").into(),
+            steps: Vec::new(),
+            value_error: Vec::new(),
+            value_error_at: Vec::new(),
+            control_error: Vec::new(),
+            control_error_at: Vec::new(),
+            by_time: Vec::new(),
+            order_value: None,
+            order_control: None,
+            richardson_order: None,
+            fits: [None; 3],
+            octave_orders_value: Vec::new(),
+            octave_orders_control: Vec::new(),
+            richardson_steps: Vec::new(),
+            richardson_error: Vec::new(),
+            octave_orders_richardson: Vec::new(),
+            contraction: Vec::new(),
+            rho: Vec::new(),
+            iterations: Vec::new(),
+            objective: Vec::new(),
+            objective_reference: solve.objective_exact.or(solve.objective),
+            initial_law: initial_law_name(problem),
+            against_hjb: AgainstHjb { hjb_steps, hjb_error: solve.value_error.zip(solve.control_error), ..AgainstHjb::default() },
+            final_law: None,
+            final_law_missing: None,
+            seconds: Vec::new(),
+        }
+    }
+
     /// Fit the orders once all N are in.
     fn finish(&mut self) {
         self.octave_orders_value = octave_orders(&self.steps, &self.value_error);
@@ -236,7 +290,10 @@ fn describe(reference: &Reference) -> String {
             "HJB, {} steps, Richardson-extrapolated in space and time; the extrapolation changed V by {v:.1e} and U by {u:.1e}",
             reference.hjb_steps()
         ),
-        (None, None) => format!("HJB, {} steps", reference.hjb_steps()),
+        (None, None) => match &reference.not_refined {
+            Some(reason) => format!("HJB, {} steps, not refined: {reason}", reference.hjb_steps()),
+            None => format!("HJB, {} steps", reference.hjb_steps()),
+        },
     }
 }
 
@@ -247,6 +304,8 @@ struct Sweep {
     values: Vec<Vec<f64>>,
     controls: Vec<Vec<f64>>,
     shifts: Vec<Vec<f64>>,
+    /// Whether step k has noise.
+    noisy: Vec<bool>,
     info: PiFtInfo,
     seconds: f64,
 }
@@ -275,7 +334,8 @@ impl Sweep {
             slices.reverse();
         }
         times.reverse();
-        Ok(Sweep { steps, times, values, controls, shifts, info, seconds: start.elapsed().as_secs_f64() })
+        let noisy = ddpm.variances().iter().map(|v| *v > 0.0).collect();
+        Ok(Sweep { steps, times, values, controls, shifts, noisy, info, seconds: start.elapsed().as_secs_f64() })
     }
 
     /// Errors at every t_k, in parallel over k.
@@ -295,34 +355,32 @@ impl Sweep {
 
     /// Density of Y_T under the policy found, with its mean and variance, on the problem's grid.
     ///
-    /// Where the spacing does not resolve the smallest sig_k the law is propagated on a finer grid, the shifts being interpolated.
+    /// The trapezoidal rule needs equal spacing that resolves the smallest sig_k; where the grid has not, the law is propagated on
+    /// one that has, and shifts and density are carried over by splines.
     fn final_law(&self, problem: &Problem) -> Result<ChainLaw, RunError> {
         let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, self.steps))?;
         let axis = problem.grid.axis(0);
-        let widest = axis.nodes().windows(2).map(|w| w[1] - w[0]).fold(0.0, f64::max);
         let smallest = ddpm.variances().iter().copied().fold(f64::INFINITY, f64::min).sqrt();
-        let parts = (RESOLUTION * widest / smallest).ceil().clamp(1.0, 64.0) as usize;
+        let length = axis.upper() - axis.lower();
+        let enough = (RESOLUTION * length / smallest).ceil().min(1e5) as usize + 1;
         let initial = problem.model.initial_law();
         let params = ChainLawParams::default();
         let log_density = |x: Points<'_>, out: &mut [f64]| initial.log_density(x, out);
-        if parts == 1 {
+        if axis.spacing().is_some() && axis.len() >= enough || smallest == 0.0 {
             let policy = ChainPolicy::Shifts(&self.shifts);
             return Ok(ChainLaw::propagate(&ddpm, problem.grid.clone(), &log_density, policy, params)?);
         }
-        let finer = Arc::new(TensorGrid::new(vec![subdivided(axis, parts)?])?);
-        let points = finer.points();
-        let shifts = self
-            .shifts
-            .par_iter()
-            .map(|shift| {
-                let spline = CubicSpline::new(problem.grid.clone(), shift, Extrapolation::Linear)?;
-                let mut fine = vec![0.0; finer.len()];
-                spline.value(points.as_points(), &mut fine);
-                Ok(fine)
-            })
-            .collect::<Result<Vec<_>, RunError>>()?;
-        let mut law = ChainLaw::propagate(&ddpm, finer, &log_density, ChainPolicy::Shifts(&shifts), params)?;
-        law.density = law.density.into_iter().step_by(parts).collect();
+        let even = Axis::uniform(axis.lower(), axis.upper(), axis.len().max(enough))?;
+        let even = Arc::new(TensorGrid::new(vec![even])?);
+        let carry = |from: &Arc<TensorGrid>, to: &TensorGrid, field: &[f64]| -> Result<Vec<f64>, RunError> {
+            let mut out = vec![0.0; to.len()];
+            CubicSpline::new(from.clone(), field, Extrapolation::Linear)?.value(to.points().as_points(), &mut out);
+            Ok(out)
+        };
+        let shifts =
+            self.shifts.par_iter().map(|shift| carry(&problem.grid, &even, shift)).collect::<Result<Vec<_>, RunError>>()?;
+        let mut law = ChainLaw::propagate(&ddpm, even.clone(), &log_density, ChainPolicy::Shifts(&shifts), params)?;
+        law.density = carry(&even, &problem.grid, &law.density)?;
         law.grid = problem.grid.clone();
         Ok(law)
     }

@@ -2,16 +2,14 @@
 
 use super::common::{Session, shown_order};
 use crate::bridge::bridge;
-use crate::report::{Slices, draw};
+use crate::report::draw;
 use crate::run::RunError;
 
 pub(super) fn run(session: &Session) -> Result<(), RunError> {
     let problem = &session.problem;
     let run = bridge(problem, &problem.file.bridge_steps, &session.bars)?;
-    let times = run.hjb.solution.times();
-    let values: Vec<Vec<f64>> = (0..times.len()).map(|k| run.hjb.solution.value(k).to_vec()).collect();
-    let slices = Slices::thin(problem, times, &values, &run.hjb.controls);
-    session.write_slices(&slices)?;
+    let solution = &run.hjb.solution;
+    let slices = session.write_slices(solution.times(), |k| solution.value(k), |k| &run.hjb.controls[k])?;
     let mut report = session.report();
     session.add_figures(&mut report, draw::bridge(problem, &run, session.out.path()));
     session.add_figures(&mut report, draw::value_and_control(problem, &slices, session.out.path(), "value_and_control"));
@@ -48,6 +46,9 @@ pub(super) fn run(session: &Session) -> Result<(), RunError> {
             law.mean[last],
             law.continuous_mean
         ));
+    }
+    if let Some(missing) = &r.final_law_missing {
+        summary.push(format!("  no final law: {missing}"));
     }
     let (center, scale) = problem.units(0);
     if let (Some(law), Some(data)) = (&r.final_law, &problem.data) {

@@ -3,8 +3,9 @@
 use super::Options;
 use super::progress::Bars;
 use crate::problem::{Problem, ProblemError, ProblemFile};
-use crate::report::{OutputDirectory, Report, ReportError, Slices, figure::FigureInfo};
+use crate::report::{OutputDirectory, Report, ReportError, SLICES, SOLUTION, Slices, figure::FigureInfo};
 use crate::run::RunError;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// One command on one problem.
@@ -14,11 +15,12 @@ pub(super) struct Session {
     pub out: OutputDirectory,
     pub threads: Option<usize>,
     pub bars: Bars,
+    slices: usize,
     quiet: bool,
 }
 
 impl Session {
-    /// Read the problem, apply the flags, check the output directory, start the threads.
+    /// Read the problem, apply the flags, check the output directory.
     pub fn open(command: &'static str, options: &Options) -> Result<Self, RunError> {
         let mut file = ProblemFile::read(&options.problem)?;
         apply(command, options, &mut file)?;
@@ -26,13 +28,8 @@ impl Session {
         let out = options.out.clone().unwrap_or_else(|| PathBuf::from("out").join(&problem.file.name));
         let out = OutputDirectory::prepare(&out)?;
         let threads = options.threads.map(usize::from);
-        if let Some(threads) = threads {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build_global()
-                .map_err(|e| ProblemError::invalid("--threads", threads, e.to_string()))?;
-        }
-        Ok(Session { command, problem, out, threads, bars: Bars::new(options.quiet), quiet: options.quiet })
+        let slices = options.slices.unwrap_or(SLICES);
+        Ok(Session { command, problem, out, threads, bars: Bars::new(options.quiet), slices, quiet: options.quiet })
     }
 
     /// A report to fill in.
@@ -40,16 +37,35 @@ impl Session {
         Report::new(self.command, self.problem.file.clone())
     }
 
-    /// Write `solution.npz`.
-    pub fn write_slices(&self, slices: &Slices) -> Result<(), RunError> {
-        Ok(slices.write(&self.problem, &self.out.path().join("solution.npz"))?)
+    /// Take the output directory: from here on there is something to write.
+    fn claim(&self) -> Result<(), RunError> {
+        let mut report = self.report();
+        report.complete = false;
+        report.error = Some("the run was stopped before it finished".into());
+        Ok(self.out.claim(&report)?)
+    }
+
+    /// Thin the time levels of a solution and write them as `solution.npz`.
+    pub fn write_slices<'f>(
+        &self,
+        times: &[f64],
+        value: impl Fn(usize) -> &'f [f64],
+        control: impl Fn(usize) -> &'f [f64],
+    ) -> Result<Slices, RunError> {
+        self.claim()?;
+        let slices = Slices::thin(&self.problem, self.slices, times, value, control);
+        slices.write(&self.problem, &self.out.path().join(SOLUTION))?;
+        Ok(slices)
     }
 
     /// Add figures to the report; one that cannot be drawn is said and does not lose the numbers.
     pub fn add_figures(&self, report: &mut Report, drawn: Result<Vec<FigureInfo>, ReportError>) {
         match drawn {
             Ok(figures) => report.figures.extend(figures),
-            Err(e) => eprintln!("hjbridge: a figure was not drawn: {e}"),
+            Err(e) => {
+                complain(&format!("a figure was not drawn: {e}"));
+                report.figures_missing.push(e.to_string());
+            }
         }
     }
 
@@ -59,15 +75,13 @@ impl Session {
         report.error = failure.as_ref().map(ToString::to_string);
         self.out.write_report(&report)?;
         if !self.quiet {
-            for line in summary {
-                println!("{line}");
-            }
-            println!("written to {}", self.out.path().display());
+            say(summary.iter());
+            say([format!("written to {}", self.out.path().display())].iter());
         }
         match failure {
             None => Ok(()),
             Some(e) => {
-                eprintln!("hjbridge: stopped early; what was finished is in {}", self.out.path().display());
+                complain(&format!("stopped early; what was finished is in {}", self.out.path().display()));
                 Err(e)
             }
         }
@@ -80,6 +94,22 @@ impl Session {
         lines.extend(file.description.clone());
         lines
     }
+}
+
+/// Lines on standard output. A reader who has left is no error.
+pub(super) fn say<S: AsRef<str>>(lines: impl Iterator<Item = S>) {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        if writeln!(out, "{}", line.as_ref()).is_err() {
+            return;
+        }
+    }
+}
+
+/// A line on standard error.
+pub(super) fn complain(line: &str) {
+    // nobody is left to be told when this fails
+    let _ = writeln!(std::io::stderr(), "hjbridge: {line}");
 }
 
 /// Folder that relative data paths start from.

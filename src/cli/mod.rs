@@ -10,6 +10,8 @@ mod progress;
 mod rollout;
 mod solve;
 
+use crate::problem::ProblemError;
+use crate::run::RunError;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,25 +64,41 @@ struct Options {
     /// Paths of the simulation
     #[arg(long)]
     paths: Option<usize>,
+    /// Time slices in solution.npz, at least 2 [default: at most 129]
+    #[arg(long, value_parser = at_least_two)]
+    slices: Option<usize>,
     /// No progress and no summary
     #[arg(long)]
     quiet: bool,
 }
 
+fn at_least_two(text: &str) -> Result<usize, String> {
+    text.parse::<usize>().map_err(|e| e.to_string()).and_then(|n| if n < 2 { Err("at least 2".into()) } else { Ok(n) })
+}
+
 /// Run the program on the process's arguments.
 pub fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Check { problem } => check::run(&problem),
-        Command::Solve(options) => common::Session::open("solve", &options).and_then(|s| solve::run(&s)),
-        Command::Rollout(options) => common::Session::open("rollout", &options).and_then(|s| rollout::run(&s)),
-        Command::Pift(options) => common::Session::open("pift", &options).and_then(|s| pift::run(&s)),
-        Command::Bridge(options) => common::Session::open("bridge", &options).and_then(|s| bridge::run(&s)),
-    };
-    match outcome {
+    match dispatch(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("hjbridge: error: {e}");
+            common::complain(&format!("error: {e}"));
             ExitCode::from(if e.is_input() { 2 } else { 1 })
         }
     }
+}
+
+fn dispatch(command: Command) -> Result<(), RunError> {
+    type Run = fn(&common::Session) -> Result<(), RunError>;
+    let (name, run, options): (_, Run, _) = match command {
+        Command::Check { problem } => return check::run(&problem),
+        Command::Solve(options) => ("solve", solve::run, options),
+        Command::Rollout(options) => ("rollout", rollout::run, options),
+        Command::Pift(options) => ("pift", pift::run, options),
+        Command::Bridge(options) => ("bridge", bridge::run, options),
+    };
+    let work = || common::Session::open(name, &options).and_then(|session| run(&session));
+    let Some(threads) = options.threads else { return work() };
+    // a pool of our own: libraries may have started the global one already
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build();
+    pool.map_err(|e| ProblemError::invalid("--threads", threads, e.to_string()))?.install(work)
 }

@@ -1,17 +1,16 @@
 //! `pift`: the discrete-time solution with its rates.
 
 use super::common::{Session, shown};
-use crate::report::{Slices, draw};
+use crate::report::draw;
 use crate::run::{RunError, pift};
 
 pub(super) fn run(session: &Session) -> Result<(), RunError> {
     let problem = &session.problem;
     let run = pift(problem, problem.file.time_steps, &session.bars)?;
     // the chain has no control at T; its limit there is the continuous one
-    let mut controls = run.controls.clone();
-    controls.push(run.terminal_control(problem));
-    let slices = Slices::thin(problem, &run.times, &run.values, &controls);
-    session.write_slices(&slices)?;
+    let terminal = run.terminal_control(problem);
+    let control = |k: usize| run.controls.get(k).map_or(terminal.as_slice(), Vec::as_slice);
+    let slices = session.write_slices(&run.times, |k| &run.values[k], control)?;
     let mut report = session.report();
     session.add_figures(&mut report, draw::value_and_control(problem, &slices, session.out.path(), "value_and_control"));
     session.add_figures(&mut report, draw::pift(&run, session.out.path()));

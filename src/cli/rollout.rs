@@ -1,17 +1,15 @@
 //! `rollout`: solve, then simulate the optimal policy.
 
 use super::common::Session;
-use crate::report::{Slices, draw};
+use crate::report::draw;
 use crate::run::{RunError, rollout, solve};
 
 pub(super) fn run(session: &Session) -> Result<(), RunError> {
     let problem = &session.problem;
     let steps = problem.file.time_steps;
     let mut solved = solve(problem, steps, &session.bars)?;
-    let times = solved.solution.times();
-    let values: Vec<Vec<f64>> = (0..times.len()).map(|k| solved.solution.value(k).to_vec()).collect();
-    let slices = Slices::thin(problem, times, &values, &solved.controls);
-    session.write_slices(&slices)?;
+    let solution = &solved.solution;
+    session.write_slices(solution.times(), |k| solution.value(k), |k| &solved.controls[k])?;
     let mut report = session.report();
     report.solve = Some(solved.report.clone());
     let mut summary = session.heading();
@@ -20,7 +18,6 @@ pub(super) fn run(session: &Session) -> Result<(), RunError> {
     }
     let run = match rollout(problem, &solved, steps, session.threads, &session.bars) {
         Ok(run) => run,
-        Err(e) if e.is_input() => return Err(e),
         Err(e) => return session.finish(report, Some(e), &summary),
     };
     session.add_figures(&mut report, draw::rollout(problem, &run, session.out.path()));

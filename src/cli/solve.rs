@@ -1,16 +1,14 @@
 //! `solve`: the HJB solution, its errors, value and control.
 
 use super::common::{Session, shown};
-use crate::report::{Slices, draw};
+use crate::report::draw;
 use crate::run::{RunError, solve};
 
 pub(super) fn run(session: &Session) -> Result<(), RunError> {
     let problem = &session.problem;
     let run = solve(problem, problem.file.time_steps, &session.bars)?;
-    let times = run.solution.times();
-    let values: Vec<Vec<f64>> = (0..times.len()).map(|k| run.solution.value(k).to_vec()).collect();
-    let slices = Slices::thin(problem, times, &values, &run.controls);
-    session.write_slices(&slices)?;
+    let solution = &run.solution;
+    let slices = session.write_slices(solution.times(), |k| solution.value(k), |k| &run.controls[k])?;
     let mut report = session.report();
     session.add_figures(&mut report, draw::value_and_control(problem, &slices, session.out.path(), "value_and_control"));
     session.add_figures(&mut report, draw::profiles(problem, &slices, run.exact.as_deref(), session.out.path()));

@@ -6,7 +6,9 @@ mod error;
 mod resolve;
 mod samples;
 pub mod spec;
+mod tagged;
 
 pub use error::ProblemError;
+pub(crate) use resolve::require_memory;
 pub use resolve::{DataColumns, Problem};
 pub use spec::ProblemFile;

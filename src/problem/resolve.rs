@@ -2,15 +2,19 @@
 
 use super::error::ProblemError;
 use super::samples::read_columns;
-use super::spec::{InitialLawSpec, KlFunctionSpec, KlWeightSpec, PriorSpec, ProblemFile, RewardSpec, ScheduleSpec};
-use hjbridge_model::exact::tilt;
+use super::spec::{InitialLawSpec, KlFunctionSpec, KlWeightSpec, PriorSpec, ProblemFile, RegionSpec, RewardSpec, ScheduleSpec};
+use hjbridge_model::exact::{closed_form, tilt};
+use hjbridge_model::grid::MIN_NODES;
 use hjbridge_model::law::{Bandwidth, KernelDensity, Standardization};
 use hjbridge_model::{
-    Axis, Bump, FineTuning, Formula, GaussianMixture, InitialLaw, KlWeight, ModelError, QuadraticTerm, Region, Reward, Schedule,
-    TensorGrid,
+    Axis, Bump, FineTuning, Formula, GaussianMixture, InitialLaw, KlWeight, Law, ModelError, QuadraticTerm, Region, Reward,
+    Schedule, TensorGrid,
 };
 use std::path::Path;
 use std::sync::Arc;
+
+/// Dimensions that grids are made for.
+const MOST_DIMENSIONS: usize = 3;
 
 /// Largest mass of a law that the grid may leave outside.
 const CUT_OFF: f64 = 1e-4;
@@ -46,13 +50,18 @@ impl Problem {
     ///
     /// # Errors
     /// The first value that is not allowed, by field.
-    pub fn resolve(file: ProblemFile, directory: &Path) -> Result<Self, ProblemError> {
+    pub fn resolve(mut file: ProblemFile, directory: &Path) -> Result<Self, ProblemError> {
         check_name(&file.name)?;
+        check_counts(&file)?;
         let schedule = schedule(&file)?;
-        let (prior, data) = prior(&file.prior, directory)?;
+        let (prior, data) = prior(&mut file.prior, directory)?;
         let dim = prior.mean().len();
+        if dim > MOST_DIMENSIONS {
+            let allowed = format!("at most {MOST_DIMENSIONS}: the solvers work on grids");
+            return Err(ProblemError::invalid("prior", format!("{dim} dimensions"), allowed));
+        }
         let kl_weight = kl_weight(&file)?;
-        let reward = reward(&file.reward, &kl_weight)?;
+        let reward = reward(&mut file.reward, &kl_weight)?;
         let initial = match file.initial_law {
             InitialLawSpec::StandardNormal => InitialLaw::StandardNormal,
             InitialLawSpec::NoisedPrior => InitialLaw::NoisedPrior,
@@ -60,9 +69,17 @@ impl Problem {
         };
         let model = FineTuning::new(schedule, prior, reward, kl_weight, initial)?;
         let grid = grid(&file, dim)?;
-        check_counts(&file, &grid)?;
         check_cut_off(&model, &grid)?;
+        check_resolution(&model, &grid)?;
         let compare_on = compare_on(&file, &grid)?;
+        file.compare_on = Some(RegionSpec { lower: compare_on.lower().to_vec(), upper: compare_on.upper().to_vec() });
+        // a Riccati equation that blows up means that the value is infinite
+        closed_form(&model).map_err(|e| match e {
+            ModelError::Integration { .. } => {
+                ModelError::invalid("kl_weight", format!("{:?}", model.kl_weight()), format!("ill-posed: {e}"))
+            }
+            other => other,
+        })?;
         if let Some(labels) = file.axis_labels.as_ref().filter(|l| l.len() != dim) {
             return Err(ModelError::Shape { field: "axis_labels".into(), found: labels.len(), expected: dim }.into());
         }
@@ -114,18 +131,34 @@ fn schedule(file: &ProblemFile) -> Result<Schedule, ProblemError> {
     Ok(built.map_err(|e| e.within("schedule"))?)
 }
 
-fn prior(spec: &PriorSpec, directory: &Path) -> Result<(GaussianMixture, Option<DataColumns>), ProblemError> {
+fn prior(spec: &mut PriorSpec, directory: &Path) -> Result<(GaussianMixture, Option<DataColumns>), ProblemError> {
     let within = |e: ModelError| e.within("prior");
-    match spec.clone() {
-        PriorSpec::Gaussian { mean, covariance } => Ok((GaussianMixture::gaussian(mean, covariance).map_err(within)?, None)),
+    match spec {
+        PriorSpec::Gaussian { mean, covariance } => {
+            Ok((GaussianMixture::gaussian(mean.clone(), covariance.clone()).map_err(within)?, None))
+        }
         PriorSpec::Mixture { weights, means, covariances } => {
-            Ok((GaussianMixture::new(weights, means, covariances).map_err(within)?, None))
+            Ok((GaussianMixture::new(weights.clone(), means.clone(), covariances.clone()).map_err(within)?, None))
         }
         PriorSpec::Samples { file, columns, bandwidth, standardize } => {
-            let values = read_columns(&directory.join(&file), &columns)?;
-            let bandwidth = bandwidth.map_or(Bandwidth::Silverman, Bandwidth::Fixed);
-            let density = KernelDensity::new(&values, bandwidth, standardize).map_err(within)?;
-            let data = DataColumns { names: columns, values, map: density.standardization().clone() };
+            let values = read_columns(&directory.join(&*file), columns)?;
+            let rule = bandwidth.map_or(Bandwidth::Silverman, Bandwidth::Fixed);
+            // the estimate numbers its columns; the user named them
+            let by_name = |e: ModelError| match e {
+                ModelError::Invalid { mut field, value, allowed } => {
+                    for (i, name) in columns.iter().enumerate() {
+                        field = field.replacen(&format!("samples.column[{i}]"), &format!("columns[{i}] \"{name}\""), 1);
+                    }
+                    ModelError::Invalid { field, value, allowed }.within("prior")
+                }
+                other => other.within("prior"),
+            };
+            let density = KernelDensity::new(&values, rule, *standardize).map_err(by_name)?;
+            if columns.len() == 1 {
+                // what Silverman's rule came to
+                bandwidth.get_or_insert(density.bandwidth()[0][0].sqrt());
+            }
+            let data = DataColumns { names: columns.clone(), values, map: density.standardization().clone() };
             Ok((density.law().clone(), Some(data)))
         }
     }
@@ -146,13 +179,13 @@ fn kl_weight(file: &ProblemFile) -> Result<KlWeight, ProblemError> {
     }
 }
 
-fn reward(spec: &RewardSpec, kl_weight: &KlWeight) -> Result<Reward, ProblemError> {
+fn reward(spec: &mut RewardSpec, kl_weight: &KlWeight) -> Result<Reward, ProblemError> {
     let within = |e: ModelError| e.within("reward");
-    match spec.clone() {
-        RewardSpec::Linear { q, c } => Ok(Reward::linear(q, c).map_err(within)?),
-        RewardSpec::Quadratic { curvature, q, c } => Ok(Reward::quadratic(&curvature, q, c).map_err(within)?),
+    match spec {
+        RewardSpec::Linear { q, c } => Ok(Reward::linear(q.clone(), *c).map_err(within)?),
+        RewardSpec::Quadratic { curvature, q, c } => Ok(Reward::quadratic(curvature, q.clone(), *c).map_err(within)?),
         RewardSpec::LogSumExp { terms, temperature } => {
-            let temperature = match (temperature, kl_weight.as_constant()) {
+            let level = match (*temperature, kl_weight.as_constant()) {
                 (Some(t), _) => t,
                 (None, Some(beta)) => beta,
                 (None, None) => {
@@ -160,15 +193,18 @@ fn reward(spec: &RewardSpec, kl_weight: &KlWeight) -> Result<Reward, ProblemErro
                     return Err(ProblemError::invalid("reward.temperature", "absent", allowed));
                 }
             };
+            *temperature = Some(level);
             let terms = terms
-                .into_iter()
+                .iter()
                 .enumerate()
-                .map(|(j, t)| QuadraticTerm::new(&t.curvature, t.q, t.c).map_err(|e| e.within(&format!("reward.terms[{j}]"))))
+                .map(|(j, t)| {
+                    QuadraticTerm::new(&t.curvature, t.q.clone(), t.c).map_err(|e| e.within(&format!("reward.terms[{j}]")))
+                })
                 .collect::<Result<Vec<_>, _>>()?;
-            Ok(Reward::log_sum_exp(terms, temperature).map_err(within)?)
+            Ok(Reward::log_sum_exp(terms, level).map_err(within)?)
         }
         RewardSpec::Bumps { terms } => {
-            let bumps = terms.into_iter().map(|b| Bump { center: b.center, width: b.width, height: b.height }).collect();
+            let bumps = terms.iter().map(|b| Bump { center: b.center.clone(), width: b.width, height: b.height }).collect();
             Ok(Reward::bumps(bumps).map_err(within)?)
         }
     }
@@ -185,6 +221,7 @@ fn grid(file: &ProblemFile, dim: usize) -> Result<Arc<TensorGrid>, ProblemError>
         let shape = ModelError::Shape { field: "grid.stretch.center".into(), found: s.center.len(), expected: dim };
         return Err(shape.into());
     }
+    check_axes(file)?;
     check_memory(file)?;
     let axes = (0..dim)
         .map(|i| {
@@ -192,24 +229,71 @@ fn grid(file: &ProblemFile, dim: usize) -> Result<Arc<TensorGrid>, ProblemError>
                 None => Axis::uniform(g.lower[i], g.upper[i], g.nodes[i]),
                 Some(s) => Axis::stretched(g.lower[i], g.upper[i], g.nodes[i], s.center[i], s.strength),
             };
-            axis.map_err(|e| e.within(&format!("grid (axis {i})")))
+            // what check_axes does not foresee: nodes that round to the same number
+            axis.map_err(|e| ProblemError::invalid(format!("grid.nodes[{i}]"), g.nodes[i], e.to_string()))
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Arc::new(TensorGrid::new(axes).map_err(|e| e.within("grid"))?))
 }
 
-/// Bytes the solvers need for this grid: value and control at every time level, and work space.
-fn memory_needed(file: &ProblemFile) -> f64 {
-    let nodes: f64 = file.grid.nodes.iter().map(|&n| n as f64).product();
-    let dim = file.grid.nodes.len() as f64;
-    let finest = file.bridge_steps.iter().copied().max().unwrap_or(0).max(file.time_steps) as f64;
-    8.0 * nodes * ((1.0 + dim) * (finest + 1.0) + 40.0)
+/// The numbers of each axis, by the names they have in the file.
+fn check_axes(file: &ProblemFile) -> Result<(), ProblemError> {
+    let g = &file.grid;
+    for i in 0..g.nodes.len() {
+        let (lower, upper) = (g.lower[i], g.upper[i]);
+        for (field, value) in [("lower", lower), ("upper", upper)] {
+            if !(value.is_finite() && value.abs() <= LARGEST) {
+                return Err(ProblemError::invalid(
+                    format!("grid.{field}[{i}]"),
+                    value,
+                    format!("finite, at most {LARGEST:e} in size"),
+                ));
+            }
+        }
+        if upper <= lower {
+            return Err(ProblemError::invalid(
+                format!("grid.upper[{i}]"),
+                upper,
+                format!("must exceed grid.lower[{i}] = {lower}"),
+            ));
+        }
+        if g.nodes[i] < MIN_NODES {
+            return Err(ProblemError::invalid(format!("grid.nodes[{i}]"), g.nodes[i], format!("at least {MIN_NODES}")));
+        }
+        if let Some(s) = &g.stretch {
+            if !(lower..=upper).contains(&s.center[i]) {
+                let allowed = format!("must lie in [{lower}, {upper}]");
+                return Err(ProblemError::invalid(format!("grid.stretch.center[{i}]"), s.center[i], allowed));
+            }
+            if !(s.strength > 0.0 && s.strength <= 1e4) {
+                return Err(ProblemError::invalid("grid.stretch.strength", s.strength, "must be positive, at most 1e4"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Largest coordinate.
+const LARGEST: f64 = 1e100;
+
+/// Bytes that a command needs for this grid, as far as they grow with it. Measured peaks are below this.
+///
+/// `levels` time levels of V, U and one more field of the control's size are kept, and 129 of them are copied for output.
+pub(crate) fn memory_needed(nodes: &[usize], levels: f64) -> f64 {
+    let total: f64 = nodes.iter().map(|&n| n as f64).product();
+    let dim = nodes.len() as f64;
+    8.0 * total * ((1.0 + 2.0 * dim) * levels + 3.0 * (1.0 + dim) * levels.min(129.0) + 100.0 + 60.0 * dim)
 }
 
 fn check_memory(file: &ProblemFile) -> Result<(), ProblemError> {
-    let (need, have) = (memory_needed(file), memory_available());
+    require_memory(&file.grid.nodes, file.time_steps)
+}
+
+/// An error when `steps` time steps on this grid do not fit in memory.
+pub(crate) fn require_memory(nodes: &[usize], steps: usize) -> Result<(), ProblemError> {
+    let (need, have) = (memory_needed(nodes, steps as f64 + 1.0), memory_available());
     if need > have {
-        let value = format!("{:?} with {} time steps", file.grid.nodes, file.time_steps);
+        let value = format!("{nodes:?} with {steps} time steps");
         let allowed = format!("needs about {:.1} GB; {:.1} GB are available", need / 1e9, have / 1e9);
         return Err(ProblemError::invalid("grid.nodes", value, allowed));
     }
@@ -225,8 +309,10 @@ fn memory_available() -> f64 {
     reported.map_or(4e9, |kib| kib * 1024.0)
 }
 
-fn check_counts(file: &ProblemFile, grid: &TensorGrid) -> Result<(), ProblemError> {
+fn check_counts(file: &ProblemFile) -> Result<(), ProblemError> {
     const MOST_STEPS: usize = 10_000_000;
+    const MOST_PATHS: usize = 1_000_000_000_000;
+    const MOST_ITERATIONS: usize = 100_000;
     let steps = |field: &str, n: usize| {
         if (1..=MOST_STEPS).contains(&n) { Ok(()) } else { Err(ProblemError::invalid(field, n, format!("1 to {MOST_STEPS}"))) }
     };
@@ -240,14 +326,21 @@ fn check_counts(file: &ProblemFile, grid: &TensorGrid) -> Result<(), ProblemErro
             return Err(ProblemError::invalid(format!("bridge_steps[{i}]"), n, "must be larger than the entry before it"));
         }
     }
-    if file.paths < 2 {
-        return Err(ProblemError::invalid("paths", file.paths, "at least 2, for a standard error"));
+    if !(2..=MOST_PATHS).contains(&file.paths) {
+        return Err(ProblemError::invalid(
+            "paths",
+            file.paths,
+            format!("at least 2, for a standard error, and at most {MOST_PATHS}"),
+        ));
     }
     let p = &file.pift;
+    if let Some(m) = p.iterations.filter(|&m| m > MOST_ITERATIONS) {
+        return Err(ProblemError::invalid("pift.iterations", m, format!("at most {MOST_ITERATIONS}")));
+    }
     if !(p.tolerance.is_finite() && p.tolerance > 0.0) {
         return Err(ProblemError::invalid("pift.tolerance", p.tolerance, "must be positive and finite"));
     }
-    if !(2..=64).contains(&p.quadrature_nodes) || p.quadrature_nodes.pow(grid.dim().min(3) as u32) > 1 << 18 {
+    if !(2..=64).contains(&p.quadrature_nodes) {
         return Err(ProblemError::invalid("pift.quadrature_nodes", p.quadrature_nodes, "2 to 64 in each direction"));
     }
     Ok(())
@@ -258,9 +351,12 @@ fn check_cut_off(model: &FineTuning, grid: &TensorGrid) -> Result<(), ProblemErr
     let lower: Vec<f64> = grid.axes().iter().map(Axis::lower).collect();
     let upper: Vec<f64> = grid.axes().iter().map(Axis::upper).collect();
     let horizon = model.schedule().horizon();
-    let tilted = match model.kl_weight().as_constant() {
-        Some(beta) => model.reward().tilt_terms(beta).map(|terms| tilt(model.prior(), terms, beta)).transpose()?,
-        None => None,
+    // with a varying weight the smallest one tilts most; where that tilt does not exist, the largest one's does
+    let (smallest, largest) = model.kl_weight().range(horizon);
+    let terms = model.reward().growth_terms();
+    let tilted = match terms {
+        [] => None,
+        _ => Some(tilt(model.prior(), terms, smallest).or_else(|_| tilt(model.prior(), terms, largest))?),
     };
     let mut laws = vec![("the initial law".to_string(), model.initial_law().clone())];
     for i in 0..=16 {
@@ -290,8 +386,44 @@ fn check_cut_off(model: &FineTuning, grid: &TensorGrid) -> Result<(), ProblemErr
     Ok(())
 }
 
+/// The nodes must be dense enough for the trapezoidal rule to see the initial law and the narrowest part of the prior.
+fn check_resolution(model: &FineTuning, grid: &TensorGrid) -> Result<(), ProblemError> {
+    for (i, axis) in grid.axes().iter().enumerate() {
+        let finest = axis.nodes().windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
+        let prior = model.prior();
+        let distinct = if prior.shares_covariance() { 1 } else { prior.components() };
+        let narrowest = (0..distinct).map(|c| prior.covariance_of(c).matrix()[(i, i)].sqrt()).fold(f64::INFINITY, f64::min);
+        if finest > 3.0 * narrowest {
+            let nodes = (3.0 * (axis.upper() - axis.lower()) / narrowest).ceil();
+            let allowed = format!(
+                "the spacing {finest:.3e} does not see a part of the prior of standard deviation {narrowest:.3e}; about {nodes} nodes would"
+            );
+            return Err(ProblemError::invalid(format!("grid.nodes[{i}]"), axis.len(), allowed));
+        }
+    }
+    let mut density = vec![0.0; grid.len()];
+    model.initial_law().log_density(grid.points().as_points(), &mut density);
+    let mass: f64 = density.iter().zip(grid.volumes()).map(|(l, w)| l.exp() * w).sum();
+    if (mass - 1.0).abs() > UNRESOLVED {
+        let nodes: Vec<usize> = grid.shape().to_vec();
+        let allowed =
+            format!("too few: the initial law integrates to {mass:.6} on the grid; at most {UNRESOLVED:e} may be missing");
+        return Err(ProblemError::invalid("grid.nodes", format!("{nodes:?}"), allowed));
+    }
+    Ok(())
+}
+
+/// Largest error of the initial law's mass by the trapezoidal rule.
+const UNRESOLVED: f64 = 1e-3;
+
 fn compare_on(file: &ProblemFile, grid: &TensorGrid) -> Result<Region, ProblemError> {
-    let within = |e: ModelError| e.within("compare_on");
+    // regions name their corners region.lower[i]
+    let within = |e: ModelError| match e {
+        ModelError::Invalid { field, value, allowed } => {
+            ModelError::Invalid { field: field.replacen("region", "compare_on", 1), value, allowed }
+        }
+        other => other.within("compare_on"),
+    };
     let region = match &file.compare_on {
         Some(r) => Region::new(r.lower.clone(), r.upper.clone()).map_err(within)?,
         None => {

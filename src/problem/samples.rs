@@ -11,7 +11,8 @@ pub fn read_columns(path: &Path, columns: &[String]) -> Result<Vec<Vec<f64>>, Pr
     if columns.is_empty() {
         return Err(ProblemError::invalid("prior.columns", "[]", "at least one column name"));
     }
-    let text = std::fs::read_to_string(path).map_err(|source| ProblemError::Io { path: path.into(), source })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| ProblemError::invalid("prior.file", path.display(), format!("cannot be read: {e}")))?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let bad_csv = |row: usize, e: &csv::Error| ProblemError::Data {
         path: path.into(),
@@ -21,12 +22,19 @@ pub fn read_columns(path: &Path, columns: &[String]) -> Result<Vec<Vec<f64>>, Pr
         allowed: "every row must have the header's number of entries".into(),
     };
     let header = reader.headers().map_err(|e| bad_csv(0, &e))?.clone();
+    if header.is_empty() {
+        return Err(ProblemError::invalid("prior.file", path.display(), "is empty; a header and rows of numbers are needed"));
+    }
     let mut places = Vec::with_capacity(columns.len());
     for (i, name) in columns.iter().enumerate() {
         let place = header.iter().position(|h| h == name).ok_or_else(|| {
             let known = header.iter().collect::<Vec<_>>().join(", ");
             ProblemError::invalid(format!("prior.columns[{i}]"), format!("\"{name}\""), format!("must be one of: {known}"))
         })?;
+        if header.iter().filter(|h| h == name).count() > 1 {
+            let allowed = "stands more than once in the header; names must be unique";
+            return Err(ProblemError::invalid(format!("prior.columns[{i}]"), format!("\"{name}\""), allowed));
+        }
         places.push(place);
     }
     let mut values = vec![Vec::new(); columns.len()];

@@ -1,6 +1,7 @@
 //! The types of a problem file. Unknown fields are errors. Vectors have one entry per dimension.
 
 use super::error::ProblemError;
+use super::tagged::{split, tagged};
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -70,7 +71,7 @@ fn default_bridge_steps() -> Vec<usize> {
 
 /// Noise schedule b(tau), tau = T - t.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ScheduleSpec {
     /// Constant b.
     Constant {
@@ -101,13 +102,15 @@ pub enum ScheduleSpec {
     },
 }
 
+tagged!(ScheduleSpec);
+
 fn default_offset() -> f64 {
     0.008
 }
 
 /// The law of the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
 pub enum PriorSpec {
     /// N(mean, covariance).
     Gaussian {
@@ -139,6 +142,8 @@ pub enum PriorSpec {
         standardize: bool,
     },
 }
+
+tagged!(PriorSpec);
 
 fn default_standardize() -> bool {
     true
@@ -172,7 +177,7 @@ pub struct BumpSpec {
 
 /// The terminal reward, in model coordinates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RewardSpec {
     /// q'x + c.
     Linear {
@@ -208,6 +213,8 @@ pub enum RewardSpec {
     },
 }
 
+tagged!(RewardSpec);
+
 /// beta(t).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -220,7 +227,7 @@ pub enum KlWeightSpec {
 
 /// beta as a function of generation time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
 pub enum KlFunctionSpec {
     /// Piecewise linear.
     Table {
@@ -235,6 +242,8 @@ pub enum KlFunctionSpec {
         beta: String,
     },
 }
+
+tagged!(KlFunctionSpec);
 
 // by hand, because an untagged enum would answer every mistake with "data did not match any variant"
 impl<'de> Deserialize<'de> for KlWeightSpec {
@@ -255,7 +264,9 @@ impl<'de> Deserialize<'de> for KlWeightSpec {
                 Ok(KlWeightSpec::Constant(v as f64))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<KlWeightSpec, A::Error> {
-                KlFunctionSpec::deserialize(de::value::MapAccessDeserializer::new(map)).map(KlWeightSpec::Varying)
+                // the trait's reader, not the derived one for the tag outside
+                let function = <KlFunctionSpec as Deserialize>::deserialize(de::value::MapAccessDeserializer::new(map));
+                function.map(KlWeightSpec::Varying)
             }
         }
         deserializer.deserialize_any(KlVisitor)
@@ -430,8 +441,13 @@ impl ProblemFile {
         let mut json = serde_json::Deserializer::from_str(text);
         let parse_error = |field: String, e: &serde_json::Error| {
             let full = e.to_string();
-            let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(m, _)| m).to_string();
-            ProblemError::Parse { path: path.into(), line: e.line(), column: e.column(), field, message }
+            let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(m, _)| m);
+            let (field, message) = match split(message) {
+                Some(("", rest)) => (field, rest),
+                Some((inner, rest)) => (format!("{field}.{inner}"), rest),
+                None => (field, message),
+            };
+            ProblemError::Parse { path: path.into(), line: e.line(), column: e.column(), field, message: message.into() }
         };
         let file: ProblemFile =
             serde_path_to_error::deserialize(&mut json).map_err(|e| parse_error(e.path().to_string(), e.inner()))?;

@@ -8,10 +8,17 @@ use std::path::{Path, PathBuf};
 /// Name of the report in a directory; it marks the directory as ours.
 pub const REPORT: &str = "report.json";
 
+/// Name of the arrays.
+pub const SOLUTION: &str = "solution.npz";
+
+/// Stems of all figures that a command may draw.
+const FIGURES: [&str; 7] =
+    ["value_and_control", "value_profiles", "control_profiles", "densities", "paths", "contraction", "bridge"];
+
 /// A directory that takes the files of one run.
 ///
-/// Only files with the names asked for are written; others are never touched. Files of those names are overwritten only beside
-/// a report of this program.
+/// Only files with our names are written; others are never touched. Files of those names are overwritten only beside a report of
+/// this program.
 #[derive(Clone, Debug)]
 pub struct OutputDirectory {
     path: PathBuf,
@@ -21,26 +28,46 @@ impl OutputDirectory {
     /// Check that `path` may be used; nothing is created yet.
     ///
     /// # Errors
-    /// `path` is a file, or holds a `report.json` or `solution.npz` that is not this program's.
+    /// `path` or a folder above it is a file, or it holds a file of one of our names without a report of this program.
     pub fn prepare(path: &Path) -> Result<Self, ReportError> {
-        if path.exists() && !path.is_dir() {
-            return Err(ReportError::invalid("--out", path.display(), "is a file; a directory is needed"));
+        let existing = path.ancestors().find(|p| std::fs::symlink_metadata(p).is_ok());
+        if let Some(existing) = existing.filter(|p| !p.is_dir()) {
+            return Err(ReportError::invalid(
+                "--out",
+                existing.display(),
+                "is not a directory; one is needed, or a place to make one",
+            ));
         }
-        let report = path.join(REPORT);
-        let foreign = |file: &Path| {
+        let this = OutputDirectory { path: path.into() };
+        let ours = this.old_report().is_some();
+        let names = std::iter::once(REPORT.to_string()).chain(targets());
+        if let Some(file) = names.map(|n| path.join(n)).find(|f| !ours && std::fs::symlink_metadata(f).is_ok()) {
             let allowed = "exists and was not written by hjbridge; choose another directory with --out, or move it away";
-            ReportError::invalid("--out", file.display(), allowed)
-        };
-        if report.exists() {
-            let text = std::fs::read_to_string(&report).map_err(|e| ReportError::io(&report, e))?;
-            let ours = serde_json::from_str::<Value>(&text).is_ok_and(|v| v.get("program") == Some(&"hjbridge".into()));
-            if !ours {
-                return Err(foreign(&report));
-            }
-        } else if path.join("solution.npz").exists() {
-            return Err(foreign(&path.join("solution.npz")));
+            return Err(ReportError::invalid("--out", file.display(), allowed));
         }
-        Ok(OutputDirectory { path: path.into() })
+        Ok(this)
+    }
+
+    /// The report of an earlier run of ours in the directory.
+    fn old_report(&self) -> Option<Value> {
+        let text = std::fs::read_to_string(self.path.join(REPORT)).ok()?;
+        serde_json::from_str::<Value>(&text).ok().filter(|v| v.get("program") == Some(&"hjbridge".into()))
+    }
+
+    /// Take the directory: leave `report`, marked as unfinished, so that a run that is killed does not block it, and remove the
+    /// files of an earlier run of ours.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn claim<T: Serialize>(&self, report: &T) -> Result<(), ReportError> {
+        let stale = self.old_report().is_some();
+        self.write_report(report)?;
+        if stale {
+            for file in targets().map(|n| self.path.join(n)).filter(|f| f.is_file()) {
+                std::fs::remove_file(&file).map_err(|e| ReportError::io(&file, e))?;
+            }
+        }
+        Ok(())
     }
 
     /// The directory.
@@ -60,6 +87,12 @@ impl OutputDirectory {
     }
 }
 
+/// Names of all files but the report.
+fn targets() -> impl Iterator<Item = String> {
+    let figures = FIGURES.iter().flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.png")]);
+    std::iter::once(SOLUTION.to_string()).chain(figures)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,9 +106,18 @@ mod tests {
         // a second run of ours may overwrite
         OutputDirectory::prepare(dir.path()).unwrap();
         assert_eq!(std::fs::read_to_string(dir.path().join("notes.txt")).unwrap(), "mine");
+        // and takes its old files away, but not others
+        std::fs::write(dir.path().join("bridge.svg"), "old").unwrap();
+        out.claim(&serde_json::json!({"program": "hjbridge"})).unwrap();
+        assert!(!dir.path().join("bridge.svg").exists() && dir.path().join("notes.txt").exists());
+        // a picture of somebody else is not overwritten
+        let other = tempfile::tempdir().unwrap();
+        std::fs::write(other.path().join("densities.png"), "mine").unwrap();
+        assert!(OutputDirectory::prepare(other.path()).is_err());
         // a stranger's report may not
         std::fs::write(dir.path().join(REPORT), "{\"program\": \"other\"}").unwrap();
         assert!(OutputDirectory::prepare(dir.path()).unwrap_err().to_string().contains("not written by hjbridge"));
-        assert!(OutputDirectory::prepare(&dir.path().join("notes.txt")).unwrap_err().to_string().contains("is a file"));
+        assert!(OutputDirectory::prepare(&dir.path().join("notes.txt")).unwrap_err().to_string().contains("not a directory"));
+        assert!(OutputDirectory::prepare(&dir.path().join("notes.txt").join("below")).is_err());
     }
 }

@@ -36,6 +36,8 @@ pub struct Report {
     pub bridge: Option<BridgeReport>,
     /// The pictures, with what was left out of them.
     pub figures: Vec<FigureInfo>,
+    /// Pictures that could not be drawn, and why.
+    pub figures_missing: Vec<String>,
 }
 
 impl Report {
@@ -54,6 +56,7 @@ impl Report {
             pift: None,
             bridge: None,
             figures: Vec::new(),
+            figures_missing: Vec::new(),
         }
     }
 }

@@ -47,7 +47,7 @@ pub mod figure;
 mod npz;
 mod slices;
 
-pub use directory::{OutputDirectory, REPORT};
+pub use directory::{OutputDirectory, REPORT, SOLUTION};
 pub use document::{FORMAT, Report};
 pub use error::ReportError;
 pub use npz::NpzFile;

@@ -18,18 +18,25 @@ pub struct Slices {
 }
 
 impl Slices {
-    /// At most [`SLICES`] of the given levels, the first and the last among them, as evenly spaced as integers allow.
+    /// At most `most` (at least 2) of the given levels, the first and the last among them, as evenly spaced as integers allow.
     ///
-    /// `values[k]` has one entry for each node, `controls[k]` is component by component.
-    pub fn thin(problem: &Problem, times: &[f64], values: &[Vec<f64>], controls: &[Vec<f64>]) -> Self {
+    /// `value(k)` has one entry for each node, `control(k)` is component by component.
+    pub fn thin<'f>(
+        problem: &Problem,
+        most: usize,
+        times: &[f64],
+        value: impl Fn(usize) -> &'f [f64],
+        control: impl Fn(usize) -> &'f [f64],
+    ) -> Self {
         let (n, d, levels) = (problem.grid.len(), problem.dim(), times.len());
-        let count = levels.min(SLICES);
+        let count = levels.min(most.max(2));
         let mut out = Slices { times: Vec::with_capacity(count), value: Vec::new(), control: Vec::new() };
         for i in 0..count {
             let k = if count > 1 { (i * (levels - 1) + (count - 1) / 2) / (count - 1) } else { 0 };
             out.times.push(times[k]);
-            out.value.extend_from_slice(&values[k]);
-            out.control.extend((0..n).flat_map(|j| (0..d).map(move |c| controls[k][c * n + j])));
+            out.value.extend_from_slice(value(k));
+            let u = control(k);
+            out.control.extend((0..n).flat_map(|j| (0..d).map(move |c| u[c * n + j])));
         }
         out
     }

@@ -164,7 +164,9 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
         None => Vec::new(),
     };
     let value_at = worst(problem, errors.iter().map(|e| (e.t, e.value)));
-    let control_at = worst(problem, errors.iter().map(|e| (e.t, e.control)));
+    // a step without noise (posterior variance, the last one) has no control to compare
+    let noisy = |e: &&SliceError| ddpm.times().iter().zip(ddpm.variances()).any(|(t, v)| *t == e.t && *v > 0.0);
+    let control_at = worst(problem, errors.iter().filter(noisy).map(|e| (e.t, e.control)));
     let (probe_node, probe) = probe(problem, &region);
     let report = PiFtReport {
         seconds,
@@ -223,7 +225,8 @@ fn discrete_error(
     let mut error = 0.0_f64;
     for (slice, coefficients) in values.iter().zip(&exact.values) {
         coefficients.value(region.points.as_points(), &mut v);
-        error = error.max(region.largest(|j| (slice[region.nodes[j]] - v[j]).abs()).0);
+        let largest = region.largest(|j| (slice[region.nodes[j]] - v[j]).abs()).0;
+        error = if largest > error || largest.is_nan() { largest } else { error };
     }
     Ok(Some(error))
 }

@@ -241,7 +241,10 @@ fn check_prints_the_resolved_problem_and_writes_nothing() {
     let json = &run.stdout[run.stdout.find("\n{").unwrap()..];
     let printed = ProblemFile::parse(json, Path::new("printed")).unwrap();
     assert_eq!(printed.time_steps, 800);
-    assert_eq!(printed, ProblemFile::parse(&problem.to_string(), Path::new("given")).unwrap());
+    let given = ProblemFile::parse(&problem.to_string(), Path::new("given")).unwrap();
+    let filled = Problem::resolve(given.clone(), Path::new(".")).unwrap().file;
+    assert_eq!(printed, filled);
+    assert!(given.compare_on.is_none() && printed.compare_on.is_some(), "the box that errors are taken over is said");
     let again = desk.text("check", json, &[]).good("check");
     assert_eq!(again.stdout, run.stdout);
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// A mixture prior with a KL weight that varies in time: no closed form that could refuse the convex reward beforehand.
 fn too_convex() -> Value {
     let change = json!({
-        "reward": {"kind": "quadratic", "Q": [[-1.2]], "q": [0.0]}, "kl_weight": {"kind": "formula", "beta": "0.2 + 0.1*t"},
+        "reward": {"kind": "quadratic", "Q": [[-1.2]], "q": [0.0]}, "kl_weight": {"kind": "formula", "beta": "0.2 + 0.8*(t/2)**20"},
         "grid": {"lower": [-8.0], "upper": [8.0]}, "time_steps": 100
     });
     edit(&mixture(), change)

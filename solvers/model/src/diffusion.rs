@@ -1,10 +1,10 @@
 //! The general controlled diffusion that every solver works on.
 //!
 //!   dX = [ f(t,X) + G(t,X) v ] dt + sigma(t,X) dB,
-//!   maximise  E[ g(X_T) + int_0^T ( l(t,X) - (1/2) v' R v ) dt ].
+//!   maximise  E[ e^{-rho T} g(X_T) + int_0^T e^{-rho t} ( l(t,X) - (1/2) v' R v ) dt ],
 //!
 //! with X in R^d, v in R^m, B in R^q. Fine-tuning is the case f = (b/2) y + b s, G = b I, sigma = sqrt(b) I,
-//! R = beta b I, l = 0, g = r, v = U - s.
+//! R = beta b I, l = 0, g = r, v = U - s, rho = 0.
 
 use crate::field::VectorField;
 use crate::points::{Points, PointsMut};
@@ -85,6 +85,12 @@ pub trait ControlledDiffusion: Send + Sync {
 
     /// T, in the units of time of the coefficients.
     fn horizon(&self) -> f64;
+
+    /// The running discount rate rho >= 0, per unit of time: rewards at time s count exp(-rho (s - t)) seen from t, so the
+    /// equation for the value has the further term -rho V. The default is none.
+    fn discount(&self) -> f64 {
+        0.0
+    }
 
     /// The controls allowed.
     fn control_set(&self) -> ControlSet {

@@ -51,7 +51,12 @@ pub enum ModelError {
 impl ModelError {
     /// An [`ModelError::Invalid`] from anything that prints.
     pub fn invalid(field: impl Into<String>, value: impl std::fmt::Display, allowed: impl Into<String>) -> Self {
-        ModelError::Invalid { field: field.into(), value: value.to_string(), allowed: allowed.into() }
+        let mut value = value.to_string();
+        // 1e308 is printed with all its digits
+        if let (true, Ok(number)) = (value.len() > 40, value.parse::<f64>()) {
+            value = format!("{number:e}");
+        }
+        ModelError::Invalid { field: field.into(), value, allowed: allowed.into() }
     }
 
     /// The same error with `prefix.` before its field, for a value nested in a larger one.

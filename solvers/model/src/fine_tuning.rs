@@ -57,7 +57,12 @@ impl FineTuning {
         if reward.dim() != prior.dim() {
             return Err(ModelError::Shape { field: "reward".into(), found: reward.dim(), expected: prior.dim() });
         }
-        // the tilt must exist for every KL weight used; the smallest one is the hardest
+        // exp(r/beta) must be integrable under the prior. With a varying weight the problem is at least as well-posed as at the
+        // smallest beta and at most as at the largest; between the two the solvers find out
+        let (_, largest) = kl_weight.range(schedule.horizon());
+        for term in reward.growth_terms() {
+            tilt(&prior, std::slice::from_ref(term), largest)?;
+        }
         let closed_tilt = match kl_weight.as_constant() {
             Some(beta) => reward.tilt_terms(beta).map(|terms| tilt(&prior, terms, beta)).transpose()?,
             None => None,

@@ -64,11 +64,27 @@ impl KlWeight {
     /// # Errors
     /// A value that is not positive and finite, naming the time.
     pub fn function(horizon: f64, beta: TimeFunction, text: impl Into<String>) -> Result<Self, ModelError> {
-        for k in 0..CHECKS {
-            let t = horizon * k as f64 / (CHECKS - 1) as f64;
+        let times = || (0..CHECKS).map(|k| horizon * k as f64 / (CHECKS - 1) as f64);
+        for t in times() {
             check_positive(&format!("beta at t = {t}"), beta(t))?;
         }
+        let first = beta(0.0);
+        if times().all(|t| beta(t) == first) {
+            return Self::constant(first);
+        }
         Ok(KlWeight { shape: Shape::Function { beta, text: text.into() } })
+    }
+
+    /// Smallest and largest beta over [0, `horizon`]; of a function, over the 1025 times at which it was checked.
+    pub fn range(&self, horizon: f64) -> (f64, f64) {
+        let fold = |values: &mut dyn Iterator<Item = f64>| {
+            values.fold((f64::INFINITY, 0.0), |(a, b): (f64, f64), v| (a.min(v), b.max(v)))
+        };
+        match &self.shape {
+            Shape::Constant(beta) => (*beta, *beta),
+            Shape::Table { beta, .. } => fold(&mut beta.iter().copied()),
+            Shape::Function { beta, .. } => fold(&mut (0..CHECKS).map(|k| beta(horizon * k as f64 / (CHECKS - 1) as f64))),
+        }
     }
 
     /// beta(t); a table is continued by its end values.
@@ -121,6 +137,8 @@ mod tests {
         assert_eq!(KlWeight::table(2.0, vec![0.0, 2.0], vec![0.5, 0.5]).unwrap().as_constant(), Some(0.5));
         let f = KlWeight::function(2.0, Arc::new(|t| 0.4 + 0.1 * t), "0.4 + 0.1 t").unwrap();
         assert!((f.at(2.0) - 0.6).abs() < 1e-15);
+        assert_eq!(f.range(2.0), (0.4, 0.4 + 0.1 * 2.0));
+        assert_eq!(KlWeight::function(2.0, Arc::new(|_| 0.5), "0.5").unwrap().as_constant(), Some(0.5));
         let e = KlWeight::function(2.0, Arc::new(|t| 1.0 - t), "1 - t").unwrap_err().to_string();
         assert!(e.contains("beta at t = 1 = 0"), "{e}");
         assert!(KlWeight::constant(f64::NAN).is_err());

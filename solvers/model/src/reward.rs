@@ -181,6 +181,15 @@ impl Reward {
         }
     }
 
+    /// The quadratics that bound the reward's growth: r <= max_j term_j + constant. Empty for bounded rewards.
+    pub fn growth_terms(&self) -> &[QuadraticTerm] {
+        match &self.shape {
+            Shape::Quadratic(t) => std::slice::from_ref(t),
+            Shape::LogSumExp { terms, .. } => terms,
+            Shape::Bumps(_) => &[],
+        }
+    }
+
     /// The smallest length on which the reward bends: the narrowest bump; infinite for the other kinds.
     pub fn length_scale(&self) -> f64 {
         match &self.shape {

@@ -29,35 +29,53 @@ pub struct ColeHopf {
     beta: f64,
     /// In one dimension all components share one quadrature.
     line: Option<LinePosterior>,
+    /// The rule of several dimensions.
+    nodes: PointBlock,
+    weights: Vec<f64>,
 }
 
-/// Spacing of the rule in d = 1, 2, 3, in units of the shorter of the two lengths.
-const SPACING: [f64; 3] = [0.125, 0.2, 0.35];
+/// Spacing of the rule in d = 2, 3, in units of the shorter of the two lengths.
+const SPACING: [f64; 2] = [0.2, 0.35];
+/// Agreement of two rules that counts as resolved.
+const RESOLVED: f64 = 1e-7;
 
 impl ColeHopf {
     /// The solution of `problem`.
     ///
     /// # Errors
-    /// KL weight not constant, d > 3, or a reward too narrow for the rule (more than 2^22 nodes).
+    /// KL weight not constant, d > 3, or a reward that the rule does not resolve (found by comparing two rules at trial points).
     pub fn new(problem: &FineTuning) -> Result<Self, ModelError> {
         let beta = problem.kl_weight().as_constant().ok_or_else(|| {
             ModelError::invalid("kl_weight", format!("{:?}", problem.kl_weight()), "must be constant for the Cole-Hopf transform")
         })?;
-        let dim = problem.reward().dim();
+        let (dim, prior, reward) = (problem.reward().dim(), problem.prior(), problem.reward());
         if dim > 3 {
             return Err(ModelError::invalid("dimension", dim, "at most 3 for tensor quadrature"));
         }
-        let this = ColeHopf {
+        let mut this = ColeHopf {
             schedule: problem.schedule().clone(),
-            prior: problem.prior().clone(),
-            reward: problem.reward().clone(),
+            prior: prior.clone(),
+            reward: reward.clone(),
             beta,
-            line: (dim == 1).then(|| LinePosterior::new(problem.prior(), problem.reward(), beta)),
+            line: if dim == 1 { Some(LinePosterior::new(prior, reward, beta)?) } else { None },
+            nodes: PointBlock::zeros(dim, 0),
+            weights: Vec::new(),
         };
-        // the widest posterior is the prior itself
-        let widest = (0..this.distinct()).flat_map(|i| (0..dim).map(move |a| (i, a)));
-        let sd = widest.map(|(i, a)| this.prior.covariance_of(i).matrix()[(a, a)].sqrt()).fold(0.0, f64::max);
-        trapezoidal_normal_rule(this.spacing(sd), dim)?;
+        if dim > 1 {
+            // the widest posterior is the prior itself, so its spacing serves all times
+            let widest = (0..this.distinct()).flat_map(|i| (0..dim).map(move |a| (i, a)));
+            let sd = widest.map(|(i, a)| prior.covariance_of(i).matrix()[(a, a)].sqrt()).fold(0.0, f64::max);
+            let spacing = SPACING[dim - 2] * (reward.length_scale() / sd).min(1.0);
+            (this.nodes, this.weights) = trapezoidal_normal_rule(1.3 * spacing, dim)?;
+            let coarse = this.trial();
+            (this.nodes, this.weights) = trapezoidal_normal_rule(spacing, dim)?;
+            let fine = this.trial();
+            let agree = coarse.iter().zip(&fine).all(|(a, b)| (a - b).abs() <= RESOLVED * (1.0 + b.abs()));
+            if !agree || this.reaches_the_end() {
+                let allowed = "the tilt cannot be integrated to 1e-7 by tensor quadrature";
+                return Err(ModelError::invalid("reward", "too sharp or too strong for its KL weight", allowed));
+            }
+        }
         Ok(this)
     }
 
@@ -65,9 +83,43 @@ impl ColeHopf {
         if self.prior.shares_covariance() { 1 } else { self.prior.components() }
     }
 
-    /// Spacing in standard deviations for a posterior of standard deviation `sd`.
-    fn spacing(&self, sd: f64) -> f64 {
-        SPACING[self.reward.dim() - 1] * (self.reward.length_scale() / sd).min(1.0)
+    /// V at the noised means of some components, at three times.
+    fn trial(&self) -> Vec<f64> {
+        let horizon = self.schedule.horizon();
+        let d = self.dim();
+        let step = self.prior.components().div_ceil(4);
+        let mut out = Vec::new();
+        for t in [0.0, 0.5 * horizon, 0.9 * horizon] {
+            let points: Vec<Vec<f64>> = (0..self.prior.components())
+                .step_by(step)
+                .map(|i| self.prior.mean_of(i).iter().map(|m| self.schedule.signal(t) * m + 0.3).collect())
+                .collect();
+            let Some(block) = PointBlock::from_points(d, &points) else { continue };
+            let mut v = vec![0.0; points.len()];
+            self.at(t).value(block.as_points(), &mut v);
+            out.extend(v);
+        }
+        out
+    }
+
+    /// Whether exp(r/beta) under a component of the prior has weight at the end of the rule, nine standard deviations out.
+    fn reaches_the_end(&self) -> bool {
+        let d = self.dim();
+        (0..self.prior.components()).any(|i| {
+            let (mu, l) = (self.prior.mean_of(i), self.prior.covariance_of(i).factor());
+            let mut x = PointBlock::zeros(d, self.weights.len());
+            for a in 0..d {
+                for (q, x) in x.as_mut().coord_mut(a).iter_mut().enumerate() {
+                    *x = mu[a] + (0..=a).map(|b| l[(a, b)] * self.nodes.coord(b)[q]).sum::<f64>();
+                }
+            }
+            let mut r = vec![0.0; self.weights.len()];
+            self.reward.value(x.as_points(), &mut r);
+            let log = |q: usize| self.weights[q].ln() + r[q] / self.beta;
+            let top = (0..r.len()).map(log).fold(f64::NEG_INFINITY, f64::max);
+            let outer = |q: usize| (0..d).any(|a| self.nodes.coord(a)[q].abs() > 8.0);
+            (0..r.len()).any(|q| outer(q) && log(q) > top - 20.0)
+        })
     }
 }
 
@@ -78,8 +130,6 @@ struct Slice<'a> {
     noised: GaussianMixture,
     /// Posterior covariance of each distinct prior covariance.
     posterior: Vec<Spd>,
-    nodes: PointBlock,
-    weights: Vec<f64>,
 }
 
 impl Slice<'_> {
@@ -95,16 +145,16 @@ impl Slice<'_> {
             return;
         }
         let d = y.dim();
-        let q = self.weights.len();
+        let q = p.weights.len();
         let mut x = PointBlock::zeros(d, q);
         let mut r = vec![0.0; q];
         let (mut point, mut m) = (vec![0.0; d], vec![0.0; d]);
         for j in 0..y.len() {
             y.copy_point(j, &mut point);
-            let mut top = f64::NEG_INFINITY;
+            let (mut top, mut top_share) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
             let (mut sum, mut share) = (0.0, 0.0);
             let mut mean = vec![0.0; d];
-            // running log-sum-exp over components and nodes
+            // running log-sum-exps over components and nodes, of the tilted and of the plain weights
             for i in 0..p.prior.components() {
                 let log_share = self.log_share(i, &point);
                 let s = &self.posterior[if p.prior.shares_covariance() { 0 } else { i }];
@@ -114,31 +164,33 @@ impl Slice<'_> {
                     xa.fill(m[a]);
                     for b in 0..=a {
                         let l = s.factor()[(a, b)];
-                        for (x, z) in xa.iter_mut().zip(self.nodes.coord(b)) {
+                        for (x, z) in xa.iter_mut().zip(p.nodes.coord(b)) {
                             *x += l * z;
                         }
                     }
                 }
                 p.reward.value(x.as_points(), &mut r);
-                let highest = r.iter().copied().fold(f64::NEG_INFINITY, f64::max) / p.beta;
-                let level = log_share + highest.max(0.0);
+                let level = log_share + r.iter().copied().fold(f64::NEG_INFINITY, f64::max) / p.beta;
                 if level > top {
                     let scale = (top - level).exp();
                     sum *= scale;
-                    share *= scale;
                     mean.iter_mut().for_each(|v| *v *= scale);
                     top = level;
                 }
-                share += (log_share - top).exp();
+                if log_share > top_share {
+                    share *= (top_share - log_share).exp();
+                    top_share = log_share;
+                }
+                share += (log_share - top_share).exp();
                 for n in 0..q {
-                    let w = self.weights[n] * (log_share + r[n] / p.beta - top).exp();
+                    let w = p.weights[n] * (log_share + r[n] / p.beta - top).exp();
                     sum += w;
                     for a in 0..d {
                         mean[a] += w * x.coord(a)[n];
                     }
                 }
             }
-            log_phi[j] = (sum / share).ln();
+            log_phi[j] = top - top_share + (sum / share).ln();
             mean.iter_mut().for_each(|v| *v /= sum);
             tilted_mean.as_mut().set_point(j, &mean);
         }
@@ -211,7 +263,7 @@ impl ClosedForm for ColeHopf {
         let (e, noise) = ((-0.5 * integral).exp(), -(-integral).exp_m1());
         let d = self.dim();
         let posterior: Vec<Spd> = (0..self.distinct())
-            .filter(|_| noise > 0.0)
+            .filter(|_| noise > 0.0 && d > 1)
             .filter_map(|i| {
                 let c_inv = self.prior.covariance_of(i).inverse();
                 let scaled = Mat::from_fn(d, d, |a, b| noise * c_inv[(a, b)] + if a == b { e * e } else { 0.0 });
@@ -220,11 +272,9 @@ impl ClosedForm for ColeHopf {
                 Spd::new("posterior covariance", s).ok()
             })
             .collect();
-        let sd = posterior.iter().flat_map(|s| (0..d).map(|a| s.matrix()[(a, a)].sqrt())).fold(0.0, f64::max);
-        // not wider than the prior, for which the rule was built once in `new`
-        let (nodes, weights) = trapezoidal_normal_rule(self.spacing(sd.max(f64::MIN_POSITIVE)), d)
-            .unwrap_or_else(|_| (PointBlock::zeros(d, 1), vec![1.0]));
-        Box::new(Slice { parent: self, e, noise, noised: self.prior.noised_by(integral), posterior, nodes, weights })
+        // a posterior too narrow to be factored is the point itself
+        let noise = if d > 1 && posterior.len() < self.distinct() { 0.0 } else { noise };
+        Box::new(Slice { parent: self, e, noise, noised: self.prior.noised_by(integral), posterior })
     }
 
     fn description(&self) -> &'static str {

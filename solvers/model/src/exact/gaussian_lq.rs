@@ -59,8 +59,12 @@ impl LqCoefficients {
     }
 }
 
-/// Points of the Riccati table; cubic Hermite interpolation between them is far below the integrator's tolerance.
+/// Points of the Riccati table. Between them cubic Hermite interpolation errs by (T/4096)^4/384 of the fourth derivative, far
+/// below the integrator's tolerance where b and beta are smooth; in the panel of a kink (tables, a capped cosine) by (T/4096)^2/8
+/// of the jump of the second derivative, in that of a jump of beta by (T/4096)/4 of the jump of the first.
 const TABLE: usize = 4096;
+
+const EQUATION: &str = "Riccati equation of the linear-quadratic solution";
 
 #[derive(Clone, Debug)]
 enum Solution {
@@ -240,17 +244,18 @@ impl GaussianLq {
             states.push((0..n).map(|r| dense[(r, column)]).collect::<Vec<f64>>());
         }
         states.push(terminal);
+        let time = |i: usize| horizon * i as f64 / TABLE as f64;
+        // the solution is lost going backward, so the last bad time is where
+        if let Some(i) = states.iter().rposition(|s| s.iter().any(|v| !v.is_finite())) {
+            return Err(ModelError::Integration {
+                equation: EQUATION,
+                time: time(i),
+                reason: "the solution is not finite; the reward is too convex for its KL weight".into(),
+            });
+        }
         let mut rates = vec![vec![0.0; n]; TABLE + 1];
         for (i, (s, r)) in states.iter().zip(&mut rates).enumerate() {
-            let t = horizon * i as f64 / TABLE as f64;
-            if s.iter().any(|v| !v.is_finite()) {
-                return Err(ModelError::Integration {
-                    equation: "Riccati equation of the linear-quadratic solution",
-                    time: t,
-                    reason: "the solution is not finite; the reward may be too convex for its KL weight".into(),
-                });
-            }
-            self.rate(t, s, r);
+            self.rate(time(i), s, r);
         }
         Ok(Solution::Table { states, rates })
     }
@@ -353,15 +358,20 @@ mod tests {
         use crate::fine_tuning::{FineTuning, InitialLaw};
         use crate::reward::Reward;
         use std::sync::Arc;
-        let p = FineTuning::new(
-            Schedule::linear(2.0, 0.5, 3.0).unwrap(),
-            GaussianMixture::gaussian(vec![0.0], vec![vec![1.0]]).unwrap(),
-            Reward::quadratic(&[vec![-1.0]], vec![0.0], 0.0).unwrap(),
-            KlWeight::function(2.0, Arc::new(|t| 0.3 + 0.01 * t), "0.3 + 0.01 t").unwrap(),
-            InitialLaw::NoisedPrior,
-        )
-        .unwrap();
-        let e = GaussianLq::new(&p).unwrap_err();
-        assert!(matches!(e, ModelError::Integration { .. }) && e.to_string().contains("too convex"), "{e}");
+        let with = |beta: fn(f64) -> f64| {
+            FineTuning::new(
+                Schedule::linear(2.0, 0.5, 3.0).unwrap(),
+                GaussianMixture::gaussian(vec![0.0], vec![vec![1.0]]).unwrap(),
+                Reward::quadratic(&[vec![-1.0]], vec![0.0], 0.0).unwrap(),
+                KlWeight::function(2.0, Arc::new(beta), "beta").unwrap(),
+                InitialLaw::NoisedPrior,
+            )
+        };
+        // 1 - 1/beta < 0 at every beta: seen at once
+        assert!(matches!(with(|t| 0.3 + 0.01 * t), Err(ModelError::IllPosedTilt { .. })));
+        // large enough at the data only: seen by the Riccati equation, with the time
+        let e = GaussianLq::new(&with(|t| 0.3 + 1.2 * (t / 2.0).powi(40)).unwrap()).unwrap_err();
+        assert!(matches!(e, ModelError::Integration { time, .. } if time > 0.1 && time < 1.99), "{e}");
+        assert!(e.to_string().contains("too convex"), "{e}");
     }
 }

@@ -58,8 +58,8 @@ pub trait ClosedFormSlice: Send + Sync {
 pub fn closed_form(problem: &FineTuning) -> Result<Option<Box<dyn ClosedForm>>, ModelError> {
     match problem.kl_weight().as_constant() {
         Some(beta) if problem.reward().tilt_terms(beta).is_some() => Ok(Some(Box::new(TiltedMixture::new(problem)?))),
-        Some(_) if problem.prior().mean().len() <= 3 => Ok(Some(Box::new(ColeHopf::new(problem)?))),
-        Some(_) => Ok(None),
+        // a reward that quadrature does not resolve has no closed form to offer
+        Some(_) => Ok(ColeHopf::new(problem).ok().map(|x| Box::new(x) as Box<dyn ClosedForm>)),
         None => {
             let gaussian = problem.prior().components() == 1;
             match problem.reward().as_quadratic() {

@@ -59,6 +59,11 @@ impl KernelDensity {
             }
             let mean = column.iter().sum::<f64>() / n as f64;
             let variance = column.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
+            if !(mean.is_finite() && variance.is_finite()) {
+                let largest = column.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+                let allowed = "the column's variance overflows; use smaller units";
+                return Err(ModelError::invalid(format!("samples.column[{c}]"), largest, allowed));
+            }
             if variance <= 0.0 {
                 return Err(ModelError::invalid(
                     format!("samples.column[{c}]"),
