@@ -17,7 +17,10 @@
 //! | HJB, Howard iteration per step | [`hjb::HjbSolver`] | `solvers/hjb` | Forsyth and Labahn 2007 |
 //! | HJB, whole-horizon policy iteration | [`hjb::PolicyIteration`] | `solvers/hjb` | Howard 1960 |
 //! | upwind and hybrid differences | [`hjb::space`] | `solvers/hjb/src/space` | Wang and Forsyth 2008 |
-//! | implicit Euler, Crank-Nicolson with Rannacher start | [`hjb::time`] | `solvers/hjb/src/time` | Rannacher 1984 |
+//! | implicit Euler, Crank-Nicolson with Rannacher start, TR-BDF2 | [`hjb::time`] | `solvers/hjb/src/time` | Rannacher 1984; Bank et al. 1985 |
+//! | discounted infinite horizon, exit and hitting problems | [`hjb::StationarySolver`] | `solvers/hjb` | Howard 1960; Shortley and Weller 1938 |
+//! | optimal stopping | [`hjb::HjbSolver::with_obstacle`] | `solvers/hjb` | Forsyth and Vetzal 2002 |
+//! | tridiagonal, sparse LU, BiCGSTAB, multigrid | [`hjb::linear`] | `solvers/hjb/src/linear` | |
 //! | Fokker-Planck by the transposed generator | [`hjb::FokkerPlanck`] | `solvers/hjb` | Chang and Cooper 1970 |
 //! | Euler-Maruyama ensembles | [`rollout::Ensemble`] | `solvers/rollout` | Salmon et al. 2011 (noise) |
 //! | PI-FT on a grid | [`pift::PiFt`] | `solvers/pift` | arXiv:2412.18164 |

@@ -30,7 +30,7 @@ impl Reference {
     ///
     /// `steps` must be those of `hjb`.
     pub fn new(problem: &Problem, hjb: SolveRun, steps: usize, progress: &dyn Progress) -> Self {
-        let second_order = problem.file.scheme.space == SpaceSpec::Hybrid && problem.file.scheme.time == TimeSpec::CrankNicolson;
+        let second_order = problem.file.scheme.space == SpaceSpec::Hybrid && problem.file.scheme.time != TimeSpec::ImplicitEuler;
         let mut this = Reference { hjb, refined: None, change: None, not_refined: None, steps };
         // the finer run has to keep every level, for the coarse levels to be among them
         let affordable = hjb_params(problem, 8 * steps).storage == Storage::All;

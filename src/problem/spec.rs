@@ -351,6 +351,8 @@ pub enum TimeSpec {
     /// Second order, Rannacher start.
     #[default]
     CrankNicolson,
+    /// Second order, L-stable: for rewards with kinks.
+    TrBdf2,
 }
 
 /// The discrete chain and PI-FT.

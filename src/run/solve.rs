@@ -75,6 +75,7 @@ pub fn hjb_params(problem: &Problem, steps: usize) -> HjbParams {
         time: match problem.file.scheme.time {
             TimeSpec::ImplicitEuler => Time::ImplicitEuler,
             TimeSpec::CrankNicolson => Time::CrankNicolson,
+            TimeSpec::TrBdf2 => Time::TrBdf2,
         },
         steps,
         storage: if slice.saturating_mul(steps + 1) <= KEEP_ALL { Storage::All } else { Storage::AtMost(129) },

@@ -2,7 +2,7 @@
 //!
 //! On a finite box the discrete problem always has a solution, so an ill-posed problem would give an answer, one that
 //! depends on the box. Where data continue beyond a face as they are there, the curvature P of V along the normal obeys
-//! the scalar Riccati equation (tau = T - t, k = d f/dx at the face, kappa = G^2/R)
+//! the scalar Riccati equation (tau = T - t, k = d f/dx at the face less half the discount rate, kappa = G^2/R)
 //!
 //!   dP/dtau = 2 k P + kappa P^2 + l'',   P(0) = g'',
 //!
@@ -81,7 +81,8 @@ impl CurvatureWatch {
             face.outward |= face.nodes.iter().all(|&[j, ..]| out * (drift[j] + gain[j] * control[j]) > 0.0);
             let least = |f: &dyn Fn(&[usize; 3]) -> f64| face.nodes.iter().map(f).fold(f64::INFINITY, f64::min);
             let mobility = least(&|&[j, ..]| gain[j] * gain[j] / weight[j]);
-            let k = least(&|&[j, inner, _]| out * (drift[j] - drift[inner]) / face.spacing[0]);
+            let slope = least(&|&[j, inner, _]| out * (drift[j] - drift[inner]) / face.spacing[0]);
+            let k = slope - 0.5 * hamiltonian.discount();
             let growth = 2.0 * k * length;
             // (e - 1)/(2k), which is h for k = 0.
             let spread = if growth.abs() > 1e-12 { growth.exp_m1() / (2.0 * k) } else { length };

@@ -41,7 +41,7 @@ pub enum HjbError {
     #[error("{coefficient} is {value} at t = {t}, x = {point:?}; the model must return finite numbers on the whole grid")]
     NonFinite {
         /// Which coefficient: `drift`, `diffusion`, `control_matrix`, `control_weight`, `running_reward`,
-        /// `terminal_reward`, `feedback`.
+        /// `terminal_reward`, `feedback`, `obstacle`, `target.level`, `target.value`.
         coefficient: &'static str,
         /// The value returned.
         value: f64,
@@ -66,6 +66,22 @@ pub enum HjbError {
         node: usize,
         /// The point.
         point: Vec<f64>,
+    },
+    /// A negative rate where [`crate::HjbParams::require_monotone`] asks for none.
+    #[error("not monotone: rate {rate:.3e} along axis {axis} at node {node}, x = {point:?}, t = {t}; likely cause: {cause}")]
+    NotMonotone {
+        /// Flat node index.
+        node: usize,
+        /// Its coordinates.
+        point: Vec<f64>,
+        /// Axis of the neighbour with the negative rate.
+        axis: usize,
+        /// Generation time.
+        t: f64,
+        /// The rate, per unit of time.
+        rate: f64,
+        /// The likely cause.
+        cause: crate::monotonicity::ViolationCause,
     },
     /// Policy iteration stopped before its tolerance.
     #[error(
@@ -166,6 +182,31 @@ pub enum LinearError {
         residual: f64,
         /// Largest residual accepted.
         limit: f64,
+    },
+    /// An iterative solver that did not reach its tolerance.
+    #[error(
+        "{solver} did not converge in {iterations} iterations: relative residual {residual:.3e}, tolerance {tolerance:.1e} (the \
+         matrix may be singular; sparse LU or a larger tolerance may help)"
+    )]
+    NoConvergence {
+        /// Which solver.
+        solver: &'static str,
+        /// Iterations done.
+        iterations: usize,
+        /// max|b - Ax| / (max row sum |A| max|x| + max|b|) of the last iterate, from the recomputed residual.
+        residual: f64,
+        /// The tolerance.
+        tolerance: f64,
+    },
+    /// A parameter of a solver outside what is allowed.
+    #[error("{field} = {value}: {allowed}")]
+    Invalid {
+        /// Name of the parameter.
+        field: &'static str,
+        /// The offending value.
+        value: f64,
+        /// What is allowed.
+        allowed: &'static str,
     },
     /// A matrix whose pattern the solver does not take.
     #[error("{solver} takes {allowed}; the matrix has shifts {found:?}")]

@@ -10,9 +10,10 @@
 
 use crate::coefficients::NodeCoefficients;
 use crate::error::{HjbError, LinearError};
-use crate::generator::{Generator, Monotonicity};
+use crate::generator::Generator;
 use crate::geometry::Boundary;
 use crate::linear::LinearSolverChoice;
+use crate::monotonicity::Monotonicity;
 use crate::norms::sup;
 use crate::params::{check_memory, workspace_bytes};
 use crate::solution::Storage;
@@ -200,17 +201,18 @@ impl<'a> FokkerPlanck<'a> {
         let total: f64 = initial.iter().sum();
         let mut mass = initial.to_vec();
         let mut right_side = vec![0.0; n];
+        let (mut before, mut slope) = (mass.clone(), vec![0.0; n]);
         let mut path = LawPath { grid: self.grid.clone(), times: vec![0.0], masses: vec![mass.clone()] };
         for stage in p.time.stages(h, p.steps) {
-            let t = stage.position as f64 * (0.5 * h);
-            right_side.copy_from_slice(&mass);
+            let t = stage.elapsed(h);
             if stage.explicit != 0.0 {
-                forward.adjoint.multiply_add(stage.explicit, &mass, &mut right_side);
+                forward.adjoint.multiply(&mass, &mut slope);
             }
+            stage.right_side(&mass, &before, &slope, &mut right_side);
             forward.prepare(t)?;
-            info.monotonicity.inspect(forward.generator.matrix());
-            mass.copy_from_slice(&right_side);
-            system.solve(stage.implicit, &forward.adjoint, &mut mass).map_err(|source| match source {
+            info.monotonicity.inspect(forward.generator.matrix(), &forward.coefficients.nodes, Some(t));
+            before.copy_from_slice(&mass);
+            system.solve(stage.implicit, &forward.adjoint, &right_side, &mut mass).map_err(|source| match source {
                 LinearError::NotFinite { .. } => HjbError::BlowUp { t, sup: f64::INFINITY, limit: total.abs() },
                 source => HjbError::Linear { t, source },
             })?;
@@ -224,6 +226,7 @@ impl<'a> FokkerPlanck<'a> {
                 path.masses.push(mass.clone());
             }
         }
+        info.linear_solver = system.solver.name();
         info.worst_linear_residual = system.worst_residual;
         info.seconds = start.elapsed().as_secs_f64();
         Ok((path, info))

@@ -9,48 +9,11 @@
 
 use crate::error::HjbError;
 use crate::geometry::{Boundary, Geometry};
+use crate::monotonicity::Monotonicity;
 use crate::space::{Slope, SpaceScheme, choose};
 use crate::stencil::StencilMatrix;
 use hjbridge_model::grid::TensorGrid;
-use serde::Serialize;
 use std::sync::Arc;
-
-/// A rate counts as negative below minus this fraction of the row's diagonal (central differences at the edge of their
-/// window leave rounding of either sign).
-const ROUNDING: f64 = 1e-12;
-
-/// Count of negative rates: the scheme is monotone when there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize)]
-pub struct Monotonicity {
-    /// Negative off-diagonal rates seen, over all generators inspected.
-    pub violations: usize,
-    /// Flat index of the node with the most negative rate.
-    pub worst_node: Option<usize>,
-    /// That rate (zero when there is no violation), per unit of time.
-    pub worst_value: f64,
-}
-
-impl Monotonicity {
-    /// Whether no negative rate was seen.
-    pub fn is_monotone(&self) -> bool {
-        self.violations == 0
-    }
-
-    /// Inspect the off-diagonal coefficients of `a` (diagonal first) and add what is found.
-    pub fn inspect(&mut self, a: &StencilMatrix) {
-        for s in 1..a.flat_shifts().len() {
-            for (j, (&rate, &diagonal)) in a.diagonal(s).iter().zip(a.diagonal(0)).enumerate() {
-                if rate < -ROUNDING * diagonal.abs() {
-                    self.violations += 1;
-                    if rate < self.worst_value {
-                        self.worst_value = rate;
-                        self.worst_node = Some(j);
-                    }
-                }
-            }
-        }
-    }
-}
 
 /// Assembles generators on one grid with one scheme and boundary.
 pub struct Generator {
@@ -102,7 +65,7 @@ impl Generator {
     /// Certificate for the matrix last assembled.
     pub fn monotonicity(&self) -> Monotonicity {
         let mut m = Monotonicity::default();
-        m.inspect(&self.matrix);
+        m.inspect(&self.matrix, &self.geometry.grid.points(), None);
         m
     }
 }

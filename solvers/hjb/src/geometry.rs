@@ -64,6 +64,19 @@ impl Geometry {
         self.axes.len()
     }
 
+    /// Put the neighbour of `node` on one side of `axis` at another distance.
+    pub fn set_distance(&mut self, axis: usize, node: usize, upper: bool, distance: f64) {
+        let reflecting = self.boundary == Boundary::Reflecting;
+        let a = &mut self.axes[axis];
+        *(if upper { &mut a.plus[node] } else { &mut a.minus[node] }) = distance;
+        let (minus, plus) = (a.minus[node], a.plus[node]);
+        (a.inverse_minus[node], a.inverse_plus[node]) = (1.0 / minus, 1.0 / plus);
+        a.central_minus[node] = central_weight(minus, plus, reflecting);
+        a.central_plus[node] = central_weight(plus, minus, reflecting);
+        a.diffusion_minus[node] = diffusion_weight(minus, plus, reflecting);
+        a.diffusion_plus[node] = diffusion_weight(plus, minus, reflecting);
+    }
+
     /// The drifts [lower, upper] for which the central slope is used on `axis`, faces included.
     pub fn central_windows(&self, scheme: &dyn SpaceScheme, axis: usize, a: &[f64], lower: &mut [f64], upper: &mut [f64]) {
         let g = &self.axes[axis];
@@ -89,37 +102,41 @@ impl AxisGeometry {
         let plus = |k: usize| if k + 1 == count { f64::INFINITY } else { nodes[k + 1] - nodes[k] };
         let (first, last) = (0, count - 1);
         let reflecting = boundary == Boundary::Reflecting;
-        let central = |k: usize, toward: &dyn Fn(usize) -> f64, other: &dyn Fn(usize) -> f64| {
-            if k != first && k != last {
-                other(k) / (toward(k) * (toward(k) + other(k)))
-            } else if reflecting {
-                0.0
-            } else {
-                1.0 / toward(k) // zero on the side without neighbour
-            }
-        };
-        let diffusion = |k: usize, toward: &dyn Fn(usize) -> f64, other: &dyn Fn(usize) -> f64| {
-            if k != first && k != last {
-                1.0 / (toward(k) * (toward(k) + other(k)))
-            } else if reflecting {
-                1.0 / toward(k).powi(2)
-            } else {
-                0.0
-            }
-        };
         AxisGeometry {
             stride,
             minus: spread(&minus),
             plus: spread(&plus),
             inverse_minus: spread(&|k| 1.0 / minus(k)),
             inverse_plus: spread(&|k| 1.0 / plus(k)),
-            central_minus: spread(&|k| central(k, &minus, &plus)),
-            central_plus: spread(&|k| central(k, &plus, &minus)),
-            diffusion_minus: spread(&|k| diffusion(k, &minus, &plus)),
-            diffusion_plus: spread(&|k| diffusion(k, &plus, &minus)),
+            central_minus: spread(&|k| central_weight(minus(k), plus(k), reflecting)),
+            central_plus: spread(&|k| central_weight(plus(k), minus(k), reflecting)),
+            diffusion_minus: spread(&|k| diffusion_weight(minus(k), plus(k), reflecting)),
+            diffusion_plus: spread(&|k| diffusion_weight(plus(k), minus(k), reflecting)),
             lower_face: (0..n).filter(|&j| index(j) == first).collect(),
             upper_face: (0..n).filter(|&j| index(j) == last).collect(),
         }
+    }
+}
+
+/// Weight of the difference `toward` one neighbour in the central slope; a missing neighbour is at infinite distance.
+fn central_weight(toward: f64, other: f64, reflecting: bool) -> f64 {
+    if toward.is_finite() && other.is_finite() {
+        other / (toward * (toward + other))
+    } else if reflecting {
+        0.0
+    } else {
+        1.0 / toward // zero on the side without neighbour
+    }
+}
+
+/// Weight of the same difference in (1/2) V''.
+fn diffusion_weight(toward: f64, other: f64, reflecting: bool) -> f64 {
+    if toward.is_finite() && other.is_finite() {
+        1.0 / (toward * (toward + other))
+    } else if reflecting {
+        1.0 / toward.powi(2)
+    } else {
+        0.0
     }
 }
 

@@ -13,11 +13,13 @@
 //!
 //! Write v = (G/R) q and kappa = G^2/R, so mu = f + kappa q and the cost is kappa q^2/2: the parabola (f + kappa q) p -
 //! kappa q^2/2 has its top at q = p and is clipped to the interval; bounds on v become bounds on q.
+//! A discount rate rho adds -rho V, the same for every policy.
 //! Both slopes belong to the policy at an end of the window, so the set of policies is closed and the maximum is attained.
 //! Reference: J. Wang, P. A. Forsyth, SIAM J. Numer. Anal. 46 (2008) 1580-1601, section 5.
 
 use crate::coefficients::{NodeCoefficients, control_bounds};
 use crate::error::HjbError;
+use crate::exit::TargetRows;
 use crate::geometry::{Boundary, Geometry, differences};
 use crate::space::{Slope, SpaceScheme, choose};
 use crate::stencil::StencilMatrix;
@@ -37,17 +39,17 @@ pub struct Policy {
     pub slope: Vec<Slope>,
 }
 
-/// The linear operator of one policy: V -> L^v V + l - v'Rv/2.
+/// The linear operator of one policy: V -> L^v V - rho V + l - v'Rv/2.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operator {
-    /// L^v, with the diagonal first.
+    /// L^v - rho, with the diagonal first.
     pub generator: StencilMatrix,
-    /// l - v'Rv/2.
+    /// l - v'Rv/2 (and what boundary data on a target set contribute).
     pub running: Vec<f64>,
 }
 
 impl Operator {
-    /// out = L^v V + l - v'Rv/2.
+    /// out = L^v V - rho V + l - v'Rv/2.
     pub fn apply(&self, value: &[f64], out: &mut [f64]) {
         out.copy_from_slice(&self.running);
         self.generator.multiply_add(1.0, value, out);
@@ -63,6 +65,8 @@ pub struct Hamiltonian<'a> {
     coefficients: NodeCoefficients,
     axes: Vec<AxisData>,
     jumps: Vec<f64>,
+    discount: f64,
+    target: Option<TargetRows>,
 }
 
 /// What one axis needs at the current time; n entries each.
@@ -92,6 +96,10 @@ impl<'a> Hamiltonian<'a> {
     ) -> Result<Self, HjbError> {
         let coefficients = NodeCoefficients::new(model, grid.points())?;
         let bounds = control_bounds(model)?;
+        let discount = model.discount();
+        if !(discount >= 0.0 && discount.is_finite()) {
+            return Err(HjbError::invalid("discount", discount, "finite and not negative"));
+        }
         let geometry = Geometry::new(grid, boundary);
         let n = geometry.len();
         let axes = (0..geometry.dim())
@@ -108,7 +116,8 @@ impl<'a> Hamiltonian<'a> {
             })
             .collect();
         let widest = geometry.axes.iter().map(|a| a.stride).max().unwrap_or(1);
-        Ok(Hamiltonian { model, geometry, scheme, bounds, coefficients, axes, jumps: vec![0.0; n + widest] })
+        let jumps = vec![0.0; n + widest];
+        Ok(Hamiltonian { model, geometry, scheme, bounds, coefficients, axes, jumps, discount, target: None })
     }
 
     /// Number of nodes.
@@ -131,6 +140,19 @@ impl<'a> Hamiltonian<'a> {
     /// An operator of the right pattern, zero.
     pub fn zero_operator(&self) -> Operator {
         Operator { generator: StencilMatrix::nearest_neighbour(self.geometry.grid.shape()), running: vec![0.0; self.len()] }
+    }
+
+    /// Impose V = g on a target set; distances to its boundary replace the spacing where an edge is cut.
+    pub(crate) fn set_target(&mut self, target: TargetRows) {
+        for edge in &target.edges {
+            self.geometry.set_distance(edge.axis, edge.node, edge.upper, edge.distance);
+        }
+        self.target = Some(target);
+    }
+
+    /// The discount rate.
+    pub(crate) fn discount(&self) -> f64 {
+        self.discount
     }
 
     /// Difference weights.
@@ -172,13 +194,16 @@ impl<'a> Hamiltonian<'a> {
     }
 
     /// For the value V at the current time: the maximising policy, its operator, and the maximum itself,
-    /// `maximum` = max_v { L^v V + l - v'Rv/2 }. O(d n), no allocation.
+    /// `maximum` = max_v { L^v V + l - v'Rv/2 } - rho V. O(d n), no allocation.
     pub fn maximise(&mut self, value: &[f64], policy: &mut Policy, operator: &mut Operator, maximum: &mut [f64]) {
         let n = value.len();
         operator.running.copy_from_slice(&self.coefficients.running);
         maximum.copy_from_slice(&self.coefficients.running);
         for (i, (axis, g)) in self.axes.iter().zip(&self.geometry.axes).enumerate() {
             differences(value, g.stride, &mut self.jumps);
+            if let Some(target) = &self.target {
+                target.cut_differences(i, g.stride, value, &mut self.jumps);
+            }
             let (below, above) = (&self.jumps[..n], &self.jumps[g.stride..][..n]);
             let drift = &self.coefficients.drift[i * n..][..n];
             let variance = &self.coefficients.variance[i * n..][..n];
@@ -223,7 +248,24 @@ impl<'a> Hamiltonian<'a> {
                 maximum[j] += gain + (ap * da - am * db);
             }
         }
+        self.close(operator);
+        if self.discount > 0.0 {
+            maximum.iter_mut().zip(value).for_each(|(m, v)| *m -= self.discount * v);
+        }
+        if let Some(target) = &self.target {
+            target.close_maximum(value, maximum);
+        }
+    }
+
+    /// Diagonal, discount and target rows of an operator whose rates are set.
+    fn close(&self, operator: &mut Operator) {
         operator.generator.close_rows();
+        if self.discount > 0.0 {
+            operator.generator.diagonal_mut(0).iter_mut().for_each(|d| *d -= self.discount);
+        }
+        if let Some(target) = &self.target {
+            target.close_operator(operator);
+        }
     }
 
     /// The operator of a given policy at the current time. With `reselect` the slopes are chosen anew from the drift and
@@ -254,7 +296,7 @@ impl<'a> Hamiltonian<'a> {
                 upper[j] = c.variance[k] * g.diffusion_plus[j] + mu * up;
             }
         }
-        operator.generator.close_rows();
+        self.close(operator);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Parameters of the HJB solver and what it reports.
 
 use crate::error::HjbError;
-use crate::generator::Monotonicity;
 use crate::geometry::Boundary;
 use crate::linear::LinearSolverChoice;
+use crate::monotonicity::Monotonicity;
+use crate::sense::Sense;
 use crate::solution::Storage;
 use crate::space::Space;
 use crate::time::Time;
@@ -34,6 +35,11 @@ pub struct HjbParams {
     pub growth_limit: f64,
     /// Largest memory the solver may plan for, in bytes.
     pub memory_limit: u64,
+    /// Make a negative rate of the generator of an accepted policy an error ([`HjbError::NotMonotone`]). Off by default:
+    /// violations are counted in [`HjbInfo::monotonicity`].
+    pub require_monotone: bool,
+    /// Whether the functional is maximised or minimised; values are reported in the sign of the user.
+    pub sense: Sense,
 }
 
 impl Default for HjbParams {
@@ -49,6 +55,8 @@ impl Default for HjbParams {
             storage: Storage::default(),
             growth_limit: 1e8,
             memory_limit: 4 << 30,
+            require_monotone: false,
+            sense: Sense::default(),
         }
     }
 }
@@ -77,6 +85,8 @@ impl HjbParams {
 pub struct HjbInfo {
     /// Name of the space scheme.
     pub space: &'static str,
+    /// Whether the functional was maximised or minimised.
+    pub sense: Sense,
     /// Name of the time scheme.
     pub time: &'static str,
     /// Order of the time scheme.

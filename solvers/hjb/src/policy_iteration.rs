@@ -14,10 +14,12 @@
 use crate::curvature::CurvatureWatch;
 use crate::error::{HjbError, LinearError};
 use crate::hamiltonian::{Hamiltonian, Policy};
+use crate::monotonicity::Monotonicity;
 use crate::norms::sup;
 use crate::params::{HjbParams, check_memory, workspace_bytes};
+use crate::sense::Oriented;
 use crate::solution::ValueFunction;
-use crate::solve::{check_model, level_time};
+use crate::solve::check_model;
 use crate::step::StageSolver;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
@@ -63,12 +65,14 @@ pub struct PolicyIterationInfo {
     pub iterations: usize,
     /// sup over levels and nodes of |V^{m+1} - V^m|, m = 0, 1, ...
     pub gaps: Vec<f64>,
-    /// sup of V^m - V^{m+1}, where positive: how far the iteration went down anywhere, m = 0, 1, ...
+    /// sup of V^m - V^{m+1}, where positive: how far the iteration went down anywhere (up, for a cost), m = 0, 1, ...
     pub decreases: Vec<f64>,
     /// Name of the linear solver.
     pub linear_solver: &'static str,
     /// Largest backward error of a linear solve.
     pub worst_linear_residual: f64,
+    /// Negative rates over the generators of the last policy evaluated.
+    pub monotonicity: Monotonicity,
     /// Wall time.
     pub seconds: f64,
 }
@@ -78,7 +82,7 @@ pub struct PolicyIterationInfo {
 pub struct SweepView<'v> {
     /// m: the policy v^m has been evaluated.
     pub iteration: usize,
-    /// Times of the levels, descending from T (start-up half steps included).
+    /// Times of the levels, descending from T (start-up half steps and levels inside a step included).
     pub times: &'v [f64],
     /// V^m at these levels, n values each.
     pub values: &'v [Vec<f64>],
@@ -126,22 +130,25 @@ impl<'a> PolicyIteration<'a> {
         let required = workspace_bytes(n, d, m).saturating_add(levels).saturating_add(slices);
         check_memory(required, p.memory_limit)?;
 
-        let mut hamiltonian = Hamiltonian::new(self.model, self.grid.clone(), p.space.scheme(), p.boundary)?;
+        let oriented = Oriented { model: self.model, sense: p.sense };
+        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?;
         let mut stage_solver =
             StageSolver::new(&hamiltonian, p.linear).map_err(|source| HjbError::Linear { t: horizon, source })?;
         let mut terminal = vec![0.0; n];
         hamiltonian.terminal_reward(&mut terminal)?;
         let mut times = vec![horizon];
-        times.extend(stages.iter().map(|s| level_time(h, p.steps, s)));
+        times.extend(stages.iter().map(|s| s.remaining(h, p.steps)));
         let mut policies: Vec<Policy> = vec![hamiltonian.zero_policy(); times.len()];
         let mut values: Vec<Vec<f64>> = vec![terminal.clone(); times.len()];
         let mut explicit = vec![0.0; n];
         let mut value = vec![0.0; n];
+        let mut before = vec![0.0; n];
         let (mut gaps, mut decreases) = (Vec::new(), Vec::new());
         let mut bound = sup(&terminal);
         for iteration in 0..=self.params.max_iterations {
             let (mut gap, mut decrease, mut size) = (0.0f64, 0.0f64, 0.0f64);
             value.copy_from_slice(&terminal);
+            let mut certificate = Monotonicity::default();
             let mut watch = CurvatureWatch::new(&hamiltonian, &terminal, sup(&terminal));
             for level in 0..times.len() {
                 let t = times[level];
@@ -149,11 +156,11 @@ impl<'a> PolicyIteration<'a> {
                 // The first policy's slopes follow from its drift; later ones carry the maximiser's choice.
                 let reselect = iteration == 0;
                 hamiltonian.apply(&mut policies[level], reselect, &mut stage_solver.operator);
+                stage_solver.inspect(&hamiltonian, t, &mut certificate, false)?;
                 if level > 0 {
                     let stage = &stages[level - 1];
-                    for ((b, v), e) in stage_solver.right_side.iter_mut().zip(&value).zip(&explicit) {
-                        *b = v + stage.explicit * e;
-                    }
+                    stage.right_side(&value, &before, &explicit, &mut stage_solver.right_side);
+                    before.copy_from_slice(&value);
                     let limit = p.growth_limit * bound;
                     let solved = stage_solver.solve_linear(stage.implicit, &mut value);
                     let reached = sup(&value);
@@ -182,17 +189,24 @@ impl<'a> PolicyIteration<'a> {
                     *old = *new;
                 }
             }
+            // Two changes of sign are exact.
+            values.iter_mut().for_each(|v| p.sense.orient(v));
             observe(SweepView { iteration, times: &times, values: &values });
+            values.iter_mut().for_each(|v| p.sense.orient(v));
             if iteration > 0 {
                 gaps.push(gap);
                 decreases.push(decrease);
                 if gap <= self.params.tolerance * size.max(bound) {
+                    if p.require_monotone {
+                        certificate.require()?;
+                    }
                     let info = PolicyIterationInfo {
                         iterations: iteration + 1,
                         gaps,
                         decreases,
                         linear_solver: stage_solver.linear.solver.name(),
                         worst_linear_residual: stage_solver.linear.worst_residual,
+                        monotonicity: certificate,
                         seconds: start.elapsed().as_secs_f64(),
                     };
                     return Ok((self.collect(&stored, &times, values, policies), info));
@@ -211,9 +225,10 @@ impl<'a> PolicyIteration<'a> {
         let (mut kept_values, mut kept_controls) = (Vec::new(), Vec::new());
         let stages = p.time.stages(h, p.steps);
         let completes = |level: usize| if level == 0 { Some(0) } else { stages[level - 1].completes() };
-        for (level, (value, policy)) in values.into_iter().zip(policies).enumerate().rev() {
+        for (level, (mut value, policy)) in values.into_iter().zip(policies).enumerate().rev() {
             if completes(level).is_some_and(|done| stored.binary_search(&(p.steps - done)).is_ok()) {
                 kept_times.push(times[level]);
+                p.sense.orient(&mut value);
                 kept_values.push(value);
                 kept_controls.push(policy.control);
             }

@@ -1,6 +1,8 @@
 //! The HJB solver: backward in time, Howard's policy iteration in each implicit stage.
 //!
-//! Solves V_t + f.grad V + (1/2) sum_i a_ii V_ii + l + sup_v { (G v).grad V - v'Rv/2 } = 0, V(T) = g, on a tensor grid.
+//! Solves V_t + f.grad V + (1/2) sum_i a_ii V_ii + l - rho V + sup_v { (G v).grad V - v'Rv/2 } = 0, V(T) = g, on a tensor
+//! grid; with an obstacle psi (optimal stopping) the maximum of the left side and psi - V is zero, and V(T) = max(g, psi).
+//! Minimisation ([`HjbParams::sense`]) is the same with costs in place of rewards. Stopping is one more value of the control.
 //! Each stage is a finite nonlinear system V - w F(V) = rhs whose F is a maximum of affine maps; Howard's iteration on it is
 //! Newton's method and needs about two linear solves when it starts from the value extrapolated in time.
 //! Order: that of the time scheme in h and of the space scheme in the spacing. Monotone (convergent to the viscosity
@@ -13,13 +15,14 @@
 
 use crate::curvature::CurvatureWatch;
 use crate::error::{HjbError, LinearError};
-use crate::generator::Monotonicity;
 use crate::hamiltonian::Hamiltonian;
+use crate::monotonicity::Monotonicity;
 use crate::norms::sup;
+use crate::obstacle::{Obstacle, evaluate};
 use crate::params::{HjbInfo, HjbParams, check_memory, workspace_bytes};
+use crate::sense::{Oriented, Sense};
 use crate::solution::ValueFunction;
 use crate::step::{Howard, StageSolver, Stop};
-use crate::time::Stage;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
@@ -41,11 +44,15 @@ pub struct StepView<'v> {
     pub control: &'v [f64],
 }
 
+/// Called at each level with the solution there.
+type Observer<'o> = dyn FnMut(StepView<'_>) + 'o;
+
 /// Finite-difference solver for a controlled diffusion on a tensor grid.
 pub struct HjbSolver<'a> {
     model: &'a dyn ControlledDiffusion,
     grid: Arc<TensorGrid>,
     params: HjbParams,
+    obstacle: Option<&'a dyn Obstacle>,
 }
 
 impl<'a> HjbSolver<'a> {
@@ -56,7 +63,14 @@ impl<'a> HjbSolver<'a> {
     pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: HjbParams) -> Result<Self, HjbError> {
         params.validate()?;
         check_model(model, &grid)?;
-        Ok(HjbSolver { model, grid, params })
+        Ok(HjbSolver { model, grid, params, obstacle: None })
+    }
+
+    /// Allow to stop at any time for the reward `obstacle` (the cost, when minimising). Stopping is optimal where V equals
+    /// it; the control reported there is the best one for those who continue.
+    pub fn with_obstacle(mut self, obstacle: &'a dyn Obstacle) -> Self {
+        self.obstacle = Some(obstacle);
+        self
     }
 
     /// The parameters.
@@ -85,7 +99,7 @@ impl<'a> HjbSolver<'a> {
     }
 
     /// Solve, calling `observe` at every level k = N, N-1, ..., 0; nothing is stored.
-    pub fn solve_observed(&self, observe: &mut dyn FnMut(StepView<'_>)) -> Result<HjbInfo, HjbError> {
+    pub fn solve_observed(&self, observe: &mut Observer<'_>) -> Result<HjbInfo, HjbError> {
         let start = Instant::now();
         let p = &self.params;
         let n = self.grid.len();
@@ -93,7 +107,8 @@ impl<'a> HjbSolver<'a> {
         let horizon = self.model.horizon();
         let h = horizon / p.steps as f64;
         let stages = p.time.stages(h, p.steps);
-        let mut hamiltonian = Hamiltonian::new(self.model, self.grid.clone(), p.space.scheme(), p.boundary)?;
+        let oriented = Oriented { model: self.model, sense: p.sense };
+        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?;
         let linear = |t: f64| move |source: LinearError| HjbError::Linear { t, source };
         let mut stage_solver = StageSolver::new(&hamiltonian, p.linear).map_err(linear(horizon))?;
         let mut certificate = Monotonicity::default();
@@ -101,10 +116,26 @@ impl<'a> HjbSolver<'a> {
         let mut value = vec![0.0; n];
         hamiltonian.prepare(horizon)?;
         hamiltonian.terminal_reward(&mut value)?;
+        if let Some(obstacle) = self.obstacle {
+            let psi = evaluate(obstacle, horizon, p.sense, hamiltonian.coefficients())?;
+            value.iter_mut().zip(&psi).for_each(|(v, psi)| *v = v.max(*psi));
+        }
         let StageSolver { policy, operator, maximum, .. } = &mut stage_solver;
         hamiltonian.maximise(&value, policy, operator, maximum);
-        stage_solver.inspect(&mut certificate);
-        observe(StepView { step: p.steps, t: horizon, value: &value, control: &stage_solver.policy.control });
+        stage_solver.inspect(&hamiltonian, horizon, &mut certificate, p.require_monotone)?;
+        let mut shown = vec![0.0; if p.sense == Sense::Minimise { n } else { 0 }];
+        let mut show = |step: usize, t: f64, value: &[f64], control: &[f64]| {
+            let value = match p.sense {
+                Sense::Maximise => value,
+                Sense::Minimise => {
+                    shown.copy_from_slice(value);
+                    p.sense.orient(&mut shown);
+                    &shown
+                }
+            };
+            observe(StepView { step, t, value, control });
+        };
+        show(p.steps, horizon, &value, &stage_solver.policy.control);
 
         // sup |g| + int sup |l|: the bound that the maximum principle gives for the uncontrolled value.
         let mut bound = sup(&value);
@@ -113,12 +144,17 @@ impl<'a> HjbSolver<'a> {
         let mut watch = CurvatureWatch::new(&hamiltonian, &value, bound);
         let (mut older, mut older_length) = (value.clone(), 0.0);
         for stage in &stages {
-            let t = level_time(h, p.steps, stage);
-            for ((b, v), m) in stage_solver.right_side.iter_mut().zip(&value).zip(&stage_solver.maximum) {
-                *b = v + stage.explicit * m;
-            }
+            let t = stage.remaining(h, p.steps);
+            let StageSolver { right_side, maximum, .. } = &mut stage_solver;
+            stage.right_side(&value, &older, maximum, right_side);
             extrapolate(&mut value, &mut older, &mut older_length, stage.length);
             hamiltonian.prepare(t)?;
+            if let Some(obstacle) = self.obstacle {
+                let psi = evaluate(obstacle, t, p.sense, hamiltonian.coefficients())?;
+                // Only a stopping reward above can enlarge the value.
+                bound = psi.iter().fold(bound, |b, psi| b.max(*psi));
+                stage_solver.obstacle = Some(psi);
+            }
             let sup_l = hamiltonian.running_sup();
             bound += 0.5 * stage.length * (running_sup + sup_l);
             running_sup = sup_l;
@@ -139,15 +175,18 @@ impl<'a> HjbSolver<'a> {
             if reached > limit {
                 return Err(blow_up(reached));
             }
-            watch.advance(&hamiltonian, &stage_solver.policy, stage.length, t)?;
+            if self.obstacle.is_none() {
+                watch.advance(&hamiltonian, &stage_solver.policy, stage.length, t)?;
+            }
             size = reached;
-            stage_solver.inspect(&mut certificate);
+            stage_solver.inspect(&hamiltonian, t, &mut certificate, p.require_monotone)?;
             if let Some(done) = stage.completes() {
-                observe(StepView { step: p.steps - done, t, value: &value, control: &stage_solver.policy.control });
+                show(p.steps - done, t, &value, &stage_solver.policy.control);
             }
         }
         Ok(HjbInfo {
             space: p.space.scheme().name(),
+            sense: p.sense,
             time: p.time.name(),
             time_order: p.time.order(),
             boundary: p.boundary,
@@ -163,11 +202,6 @@ impl<'a> HjbSolver<'a> {
             seconds: start.elapsed().as_secs_f64(),
         })
     }
-}
-
-/// Time at the end of a backward stage: T minus its position, an exact multiple of h/2.
-pub(crate) fn level_time(h: f64, steps: usize, stage: &Stage) -> f64 {
-    (2 * steps - stage.position) as f64 * (0.5 * h)
 }
 
 /// Replace `value` by its linear extrapolation to the next level and `older` by the value left.

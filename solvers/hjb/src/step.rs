@@ -1,9 +1,9 @@
 //! One implicit stage: V - w F_t(V) = rhs, solved for a fixed policy or by Howard's policy iteration.
 
 use crate::error::{HjbError, LinearError};
-use crate::generator::Monotonicity;
 use crate::hamiltonian::{Hamiltonian, Operator, Policy};
 use crate::linear::{LinearSolver, LinearSolverChoice};
+use crate::monotonicity::Monotonicity;
 use crate::norms::{sup, sup_difference};
 use crate::stencil::StencilMatrix;
 
@@ -27,11 +27,41 @@ impl ImplicitSystem {
         Ok(ImplicitSystem { system, solver, worst_residual: 0.0, solves: 0 })
     }
 
-    /// x <- (I - w A)^{-1} x.
-    pub fn solve(&mut self, w: f64, a: &StencilMatrix, x: &mut [f64]) -> Result<(), LinearError> {
+    /// x <- (I - w A)^{-1} b; x holds a guess, which iterative solvers start from.
+    pub fn solve(&mut self, w: f64, a: &StencilMatrix, b: &[f64], x: &mut [f64]) -> Result<(), LinearError> {
         self.system.set_identity_minus(w, a);
+        self.solve_system(b, x)
+    }
+
+    /// The same with the rows of stopped nodes replaced by those of the identity.
+    pub fn solve_stopped(
+        &mut self,
+        w: f64,
+        a: &StencilMatrix,
+        stopped: &[bool],
+        b: &[f64],
+        x: &mut [f64],
+    ) -> Result<(), LinearError> {
+        self.system.set_identity_minus(w, a);
+        for s in 0..a.flat_shifts().len() {
+            let one = if s == 0 { 1.0 } else { 0.0 };
+            let rows = self.system.diagonal_mut(s).iter_mut().zip(stopped);
+            rows.filter(|(_, stopped)| **stopped).for_each(|(c, _)| *c = one);
+        }
+        self.solve_system(b, x)
+    }
+
+    /// x <- (-A)^{-1} b, from the guess x.
+    pub fn solve_stationary(&mut self, a: &StencilMatrix, b: &[f64], x: &mut [f64]) -> Result<(), LinearError> {
+        for s in 0..a.flat_shifts().len() {
+            self.system.diagonal_mut(s).iter_mut().zip(a.diagonal(s)).for_each(|(m, c)| *m = -c);
+        }
+        self.solve_system(b, x)
+    }
+
+    fn solve_system(&mut self, b: &[f64], x: &mut [f64]) -> Result<(), LinearError> {
         self.solver.factorise(&self.system)?;
-        let info = self.solver.solve(&self.system, x)?;
+        let info = self.solver.solve_from(&self.system, b, x)?;
         self.worst_residual = self.worst_residual.max(info.relative_residual);
         self.solves += 1;
         Ok(())
@@ -62,6 +92,11 @@ pub(crate) struct StageSolver {
     /// max_v { L^v V + l - c(v) } at the value last accepted.
     pub maximum: Vec<f64>,
     pub right_side: Vec<f64>,
+    /// Reward for stopping at the level reached, when stopping is allowed.
+    pub obstacle: Option<Vec<f64>>,
+    /// Where the policy stops; all false without an obstacle.
+    pub stopped: Vec<bool>,
+    load: Vec<f64>,
     trial: Vec<f64>,
     pub counters: Counters,
 }
@@ -76,21 +111,55 @@ impl StageSolver {
             policy: hamiltonian.zero_policy(),
             maximum: vec![0.0; n],
             right_side: vec![0.0; n],
+            obstacle: None,
+            stopped: vec![false; n],
+            load: vec![0.0; n],
             trial: vec![0.0; n],
             counters: Counters::default(),
         })
     }
 
-    /// Solve V - w (L^v V + l - c(v)) = right_side for the policy of `operator`, into `value`.
+    /// Solve V - w (L^v V - rho V + l - c(v)) = right_side for the policy of `operator`, into `value`, which
+    /// holds a guess; V is the obstacle where the policy stops.
     pub fn solve_linear(&mut self, w: f64, value: &mut [f64]) -> Result<(), LinearError> {
-        for ((v, b), r) in value.iter_mut().zip(&self.right_side).zip(&self.operator.running) {
-            *v = b + w * r;
+        for ((c, b), r) in self.load.iter_mut().zip(&self.right_side).zip(&self.operator.running) {
+            *c = b + w * r;
         }
-        self.linear.solve(w, &self.operator.generator, value)
+        let generator = &self.operator.generator;
+        let Some(psi) = &self.obstacle else { return self.linear.solve(w, generator, &self.load, value) };
+        for ((c, p), _) in self.load.iter_mut().zip(psi).zip(&self.stopped).filter(|(_, stopped)| **stopped) {
+            *c = *p;
+        }
+        self.linear.solve_stopped(w, generator, &self.stopped, &self.load, value)
     }
 
-    /// Howard's iteration for V - w max_v { L^v V + l - c(v) } = right_side. `value` holds a first guess and is
-    /// overwritten; policy, operator and maximum are those of the solution afterwards.
+    /// Stop where that is better than to continue, for the value at hand and its maximising operator. The residual of
+    /// continuing is scaled by the diagonal of its row, so that both count in units of V.
+    fn choose_stopping(&mut self, w: f64, value: &[f64]) {
+        let Some(psi) = &self.obstacle else { return };
+        let diagonal = self.operator.generator.diagonal(0);
+        for (j, stopped) in self.stopped.iter_mut().enumerate() {
+            let proceed = (self.right_side[j] + w * self.maximum[j] - value[j]) / (1.0 - w * diagonal[j]);
+            *stopped = psi[j] - value[j] > proceed;
+        }
+    }
+
+    /// Residual of the stage at `value`, for its maximising operator.
+    fn residual(&self, w: f64, value: &[f64]) -> f64 {
+        let mut residual: f64 = 0.0;
+        for (j, ((v, b), m)) in value.iter().zip(&self.right_side).zip(&self.maximum).enumerate() {
+            let proceed = v - b - w * m;
+            // min(V - b - w F(V), V - psi) = 0 where stopping is allowed.
+            let left = self.obstacle.as_ref().map_or(proceed, |psi| proceed.min(v - psi[j]));
+            // a NaN wins, so that it cannot pass for convergence
+            residual = if residual.is_nan() || left.abs() <= residual { residual } else { left.abs() };
+        }
+        residual
+    }
+
+    /// Howard's iteration for V - w max_v { L^v V - rho V + l - c(v) } = right_side, or for the maximum of its solution and
+    /// stopping. `value` holds a first guess and is overwritten; policy, operator and maximum are those of the solution
+    /// afterwards.
     pub fn howard(
         &mut self,
         hamiltonian: &mut Hamiltonian<'_>,
@@ -101,6 +170,7 @@ impl StageSolver {
         value: &mut [f64],
     ) -> Result<(), Stop> {
         hamiltonian.maximise(value, &mut self.policy, &mut self.operator, &mut self.maximum);
+        self.choose_stopping(w, value);
         self.trial.copy_from_slice(value);
         let (mut change, mut residual) = (f64::INFINITY, f64::INFINITY);
         for iteration in 1..=howard.max_iterations {
@@ -118,10 +188,7 @@ impl StageSolver {
             let floor = ROUNDINGS * f64::EPSILON * (1.0 + w * diagonal);
             let tolerance = howard.tolerance.max(floor) * scale.max(size);
             hamiltonian.maximise(value, &mut self.policy, &mut self.operator, &mut self.maximum);
-            residual = 0.0;
-            for ((v, b), m) in value.iter().zip(&self.right_side).zip(&self.maximum) {
-                residual = f64::max(residual, (v - b - w * m).abs());
-            }
+            residual = self.residual(w, value);
             if residual <= tolerance {
                 let c = &mut self.counters;
                 c.total += iteration;
@@ -130,13 +197,21 @@ impl StageSolver {
                 c.worst_change = c.worst_change.max(change);
                 return Ok(());
             }
+            self.choose_stopping(w, value);
         }
         Err(Stop::NoConvergence(HjbError::NoConvergence { t, iterations: howard.max_iterations, value_change: change, residual }))
     }
 
-    /// Add the current operator to a certificate.
-    pub fn inspect(&self, certificate: &mut Monotonicity) {
-        certificate.inspect(&self.operator.generator);
+    /// Add the current operator at time t to a certificate; with `require`, any violation so far is an error.
+    pub fn inspect(
+        &self,
+        hamiltonian: &Hamiltonian<'_>,
+        t: f64,
+        certificate: &mut Monotonicity,
+        require: bool,
+    ) -> Result<(), HjbError> {
+        certificate.inspect(&self.operator.generator, &hamiltonian.coefficients().nodes, Some(t));
+        if require { certificate.require() } else { Ok(()) }
     }
 }
 

@@ -27,7 +27,7 @@ fn mass_is_conserved_and_stays_non_negative_under_implicit_euler() {
     initial[5 * 21 + 3] = 0.25;
     initial[15 * 21 + 12] = 0.75;
     for space in [Space::Upwind, Space::Hybrid] {
-        for time in [Time::ImplicitEuler, Time::CrankNicolson] {
+        for time in [Time::ImplicitEuler, Time::CrankNicolson, Time::TrBdf2] {
             for boundary in [Boundary::Reflecting, Boundary::Extrapolated] {
                 let params = FokkerPlanckParams { space, time, boundary, steps: 20, ..Default::default() };
                 let (path, info) = FokkerPlanck::new(&problem, &zero, grid.clone(), params).unwrap().evolve(&initial).unwrap();

@@ -6,17 +6,19 @@ mod common;
 use common::{Matrix, Problem, Scalar, line, mixture, orders, square};
 use hjbridge_hjb::{
     Boundary, Generator, HjbError, HjbParams, HjbSolver, LinearSolverChoice, PolicyIteration, PolicyIterationParams, Space,
-    Storage, Time,
+    Storage, Time, ViolationCause,
 };
 use hjbridge_model::ControlSet;
 use hjbridge_model::grid::{Axis, TensorGrid};
 use std::sync::Arc;
 
-const SCHEMES: [(Space, Time); 4] = [
+const SCHEMES: [(Space, Time); 6] = [
     (Space::Upwind, Time::ImplicitEuler),
     (Space::Hybrid, Time::ImplicitEuler),
     (Space::Upwind, Time::CrankNicolson),
     (Space::Hybrid, Time::CrankNicolson),
+    (Space::Upwind, Time::TrBdf2),
+    (Space::Hybrid, Time::TrBdf2),
 ];
 
 #[test]
@@ -234,9 +236,45 @@ fn rows_of_the_generator_sum_to_zero_and_outward_drift_is_counted() {
             Boundary::Extrapolated => {
                 assert_eq!((certificate.violations, certificate.worst_value), (36, -4.0));
                 assert!(certificate.worst_node.is_some());
+                assert_eq!(certificate.worst_cause, Some(ViolationCause::FaceDrift));
             }
         }
     }
+}
+
+#[test]
+fn requiring_monotone_names_the_node_the_axis_the_time_and_the_cause() {
+    // The drift of axis 1 points outward at its upper face once t < 0.5; reached backward, the first level below is 0.4.
+    let problem = Problem {
+        control_dim: 0,
+        drift: Arc::new(|t, x, out| {
+            out[0] = -x[0];
+            out[1] = if t < 0.45 && x[0] > 1.9 { 0.3 * x[1] } else { -x[1] };
+        }),
+        ..Problem::ornstein_uhlenbeck(2, 1.0, 1.0)
+    };
+    let params = HjbParams { steps: 5, time: Time::ImplicitEuler, require_monotone: true, ..Default::default() };
+    let outcome = HjbSolver::new(&problem, square(2.0, 9), params).unwrap().solve();
+    let Err(error) = outcome else { panic!("no error") };
+    match &error {
+        HjbError::NotMonotone { point, axis, t, rate, cause, .. } => {
+            assert_eq!((point[0], point[1].abs(), *axis, *cause), (2.0, 2.0, 1, ViolationCause::FaceDrift));
+            assert!((t - 0.4).abs() < 1e-12 && (rate + 0.6 / 0.5).abs() < 1e-12, "{t} {rate}");
+        }
+        other => panic!("{other}"),
+    }
+    assert!(error.to_string().contains("points outward"), "{error}");
+    let hjb = HjbParams { steps: 5, time: Time::ImplicitEuler, ..params };
+    let whole = PolicyIterationParams { hjb, ..Default::default() };
+    let outcome = PolicyIteration::new(&problem, square(2.0, 9), whole).unwrap().solve();
+    assert!(matches!(outcome, Err(HjbError::NotMonotone { axis: 1, .. })));
+    // Without the requirement the certificate says the same; with reflection there is nothing to say.
+    let counted = HjbParams { require_monotone: false, ..params };
+    let (_, info) = HjbSolver::new(&problem, square(2.0, 9), counted).unwrap().solve().unwrap();
+    // Two corners at each of t = 0.4, 0.2, 0.
+    assert_eq!((info.monotonicity.violations, info.monotonicity.worst_axis), (6, Some(1)));
+    let reflected = HjbParams { boundary: Boundary::Reflecting, ..params };
+    assert!(HjbSolver::new(&problem, square(2.0, 9), reflected).unwrap().solve().is_ok());
 }
 
 #[test]

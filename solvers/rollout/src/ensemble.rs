@@ -47,6 +47,9 @@ impl<'a> Ensemble<'a> {
     ) -> Result<Self, RolloutError> {
         params.validate()?;
         initial.validate(problem.dim())?;
+        if problem.discount() != 0.0 {
+            return Err(RolloutError::invalid("discount", problem.discount(), "0: discounted objectives are not estimated"));
+        }
         // One level is enough to find what does not fit before a long run.
         let coefficients = ClosedLoop::coefficients(problem, 1);
         ClosedLoop::new(problem, feedback, &coefficients)?;

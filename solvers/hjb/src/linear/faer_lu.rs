@@ -3,7 +3,7 @@
 //! Any dimension. Fill on a two-dimensional grid is O(n log n), time O(n^{3/2}); in three dimensions fill grows like
 //! n^{4/3} and the solver is for small grids only. Runs on one thread: a second one makes these sizes slower.
 
-use super::{LinearInfo, LinearSolver, check};
+use super::{LinearInfo, LinearSolver, check, finite_row_sum};
 use crate::error::LinearError;
 use crate::stencil::StencilMatrix;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -77,10 +77,7 @@ impl LinearSolver for SparseLu {
     }
 
     fn factorise(&mut self, a: &StencilMatrix) -> Result<(), LinearError> {
-        self.row_sum = a.max_row_sum(&mut self.right_side);
-        if !self.row_sum.is_finite() || a.coefficients().iter().any(|c| c.is_nan()) {
-            return Err(LinearError::Factorisation { solver: NAME, reason: "a coefficient is not finite".to_string() });
-        }
+        self.row_sum = finite_row_sum(NAME, a, &mut self.right_side)?;
         let coefficients = a.coefficients();
         for (v, &s) in self.values.iter_mut().zip(&self.source) {
             *v = coefficients[s];

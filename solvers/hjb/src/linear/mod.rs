@@ -1,12 +1,29 @@
-//! Direct solvers for the linear systems of the implicit steps.
+//! Solvers for the linear systems of the implicit steps.
 //!
 //! A solver is made for one pattern; it factorises matrices of that pattern again and again and solves in place. Each
-//! solve checks that the result is finite and measures its own backward error.
+//! solve checks that the result is finite and measures its own backward error from the recomputed residual.
+//!
+//! | solver | type | when |
+//! |---|---|---|
+//! | tridiagonal elimination | [`Tridiagonal`] | one dimension, always |
+//! | sparse LU | [`SparseLu`] | small grids, singular or badly scaled rows, anything that resists |
+//! | BiCGSTAB with ILU(0) | [`BiCgStab`] | 2-D and 3-D, steps of a few cells' diffusion time |
+//! | geometric multigrid | [`Multigrid`] | 2-D and 3-D, large grids or large steps, stationary problems |
+//! | automatic | [`Auto`] | picks one of these and says which |
 
+mod auto;
+mod bicgstab;
 mod faer_lu;
+mod ilu0;
+mod krylov;
+mod multigrid;
 mod tridiagonal;
 
+pub use auto::{Auto, AutoMode};
+pub use bicgstab::BiCgStab;
 pub use faer_lu::SparseLu;
+pub use krylov::IterationParams;
+pub use multigrid::{Cycle, Multigrid, MultigridInfo, MultigridParams};
 pub use tridiagonal::Tridiagonal;
 
 use crate::error::LinearError;
@@ -20,43 +37,81 @@ pub(crate) const RESIDUAL_LIMIT: f64 = 1e-9;
 /// What a solve did.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LinearInfo {
-    /// Backward error max|b - Ax| / (max row sum of |A| max|x| + max|b|).
+    /// Name of the solver that did the work.
+    pub solver: &'static str,
+    /// Iterations; zero for a direct solver.
+    pub iterations: usize,
+    /// Backward error max|b - Ax| / (max row sum of |A| max|x| + max|b|), from the residual recomputed at the end.
     pub relative_residual: f64,
 }
 
-/// A direct solver for matrices of one pattern.
+/// A solver for matrices of one pattern.
 pub trait LinearSolver: Send {
-    /// Name, as reports show it.
+    /// Name, as reports show it; for [`Auto`] that of the solver last used.
     fn name(&self) -> &'static str;
 
-    /// Factorise `a`, of the pattern the solver was made for.
+    /// Factorise or precondition `a`, of the pattern the solver was made for.
     fn factorise(&mut self, a: &StencilMatrix) -> Result<(), LinearError>;
 
-    /// Overwrite the right-hand side `x` with the solution of a x = b, `a` being the matrix last factorised.
+    /// Overwrite the right-hand side `x` with the solution of a x = b, `a` being the matrix last factorised. Iterative
+    /// solvers start from b, the last solution or zero, whichever has the smallest residual.
     fn solve(&mut self, a: &StencilMatrix, x: &mut [f64]) -> Result<LinearInfo, LinearError>;
+
+    /// Solve a x = b from the guess in `x`, which direct solvers ignore.
+    fn solve_from(&mut self, a: &StencilMatrix, b: &[f64], x: &mut [f64]) -> Result<LinearInfo, LinearError> {
+        x.copy_from_slice(b);
+        self.solve(a, x)
+    }
 }
 
 /// Which linear solver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize)]
 pub enum LinearSolverChoice {
-    /// Tridiagonal in one dimension, sparse LU otherwise.
+    /// [`Auto`] by dimension, size and stiffness: reproducible. The default.
     #[default]
     Auto,
+    /// [`Auto`] by the clock: the first solves time the candidates.
+    AutoTimed,
     /// Gaussian elimination of a tridiagonal matrix; one dimension only.
     Tridiagonal,
     /// Sparse LU with a fill-reducing ordering, any dimension.
     SparseLu,
+    /// BiCGSTAB preconditioned by ILU(0).
+    BiCgStab(IterationParams),
+    /// Geometric multigrid, by default as the preconditioner of BiCGSTAB.
+    Multigrid(MultigridParams),
 }
 
 impl LinearSolverChoice {
     /// Make the solver for the pattern of `a`.
+    ///
+    /// # Errors
+    /// Parameters out of range; a pattern that the solver does not take.
     pub fn build(self, a: &StencilMatrix) -> Result<Box<dyn LinearSolver>, LinearError> {
-        let tridiagonal = match self {
-            LinearSolverChoice::Auto => a.shape().len() == 1 && a.flat_shifts().iter().all(|s| s.abs() <= 1),
-            LinearSolverChoice::Tridiagonal => true,
-            LinearSolverChoice::SparseLu => false,
-        };
-        Ok(if tridiagonal { Box::new(Tridiagonal::new(a)?) } else { Box::new(SparseLu::new(a)?) })
+        Ok(match self {
+            LinearSolverChoice::Auto => Box::new(Auto::new(a, AutoMode::Rules)),
+            LinearSolverChoice::AutoTimed => Box::new(Auto::new(a, AutoMode::Timed)),
+            LinearSolverChoice::Tridiagonal => Box::new(Tridiagonal::new(a)?),
+            LinearSolverChoice::SparseLu => Box::new(SparseLu::new(a)?),
+            LinearSolverChoice::BiCgStab(params) => Box::new(BiCgStab::new(a, params)?),
+            LinearSolverChoice::Multigrid(params) => Box::new(Multigrid::new(a, params)?),
+        })
+    }
+}
+
+/// Whether `a` belongs to the tridiagonal solver.
+fn is_tridiagonal(a: &StencilMatrix) -> bool {
+    a.shape().len() == 1 && a.flat_shifts().len() == 3 && a.flat_shifts().iter().all(|s| s.abs() <= 1)
+}
+
+/// Row sum of `a`, or the error of a matrix with a coefficient that is not finite; `scratch` has one entry per row.
+pub(crate) fn finite_row_sum(solver: &'static str, a: &StencilMatrix, scratch: &mut [f64]) -> Result<f64, LinearError> {
+    let row_sum = a.max_row_sum(scratch);
+    // The maximum passes over NaN, the sums themselves do not.
+    if row_sum.is_finite() && all_finite(scratch) {
+        Ok(row_sum)
+    } else {
+        Err(LinearError::Factorisation { solver, reason: "a coefficient is not finite".to_string() })
     }
 }
 
@@ -75,7 +130,7 @@ pub(crate) fn check(
     a.multiply_add(-1.0, x, b);
     let residual = if size > 0.0 { sup(b) / size } else { 0.0 };
     if residual <= RESIDUAL_LIMIT {
-        Ok(LinearInfo { relative_residual: residual })
+        Ok(LinearInfo { solver, iterations: 0, relative_residual: residual })
     } else {
         Err(LinearError::Inaccurate { solver, residual, limit: RESIDUAL_LIMIT })
     }

@@ -5,7 +5,7 @@
 //! bring a small pivot, which is exchanged with the next row as in LAPACK's `gttrf`.
 //! Reference: G. H. Golub, C. F. Van Loan, Matrix Computations (2013), section 4.3.
 
-use super::{LinearInfo, LinearSolver, check};
+use super::{LinearInfo, LinearSolver, check, finite_row_sum};
 use crate::error::LinearError;
 use crate::stencil::StencilMatrix;
 
@@ -63,7 +63,7 @@ impl LinearSolver for Tridiagonal {
     }
 
     fn factorise(&mut self, a: &StencilMatrix) -> Result<(), LinearError> {
-        self.row_sum = a.max_row_sum(&mut self.right_side);
+        self.row_sum = finite_row_sum(NAME, a, &mut self.right_side)?;
         let n = a.len();
         let (diagonal, lower, upper) = (a.diagonal(0), a.diagonal(self.lower_index), a.diagonal(self.upper_index));
         self.any_exchange = false;

@@ -2,7 +2,8 @@
 //!
 //! Order 2, A-stable but not L-stable: rough data would ring for many steps. The first two steps (the first one when there
 //! is only one) are therefore each replaced by two implicit Euler half steps, which damp the high modes and keep order 2.
-//! Monotone only for h of the order of the squared spacing; prefer [`super::ImplicitEuler`] where monotonicity matters.
+//! Monotone only for h of the order of the squared spacing; prefer [`super::ImplicitEuler`] where monotonicity matters
+//! and [`super::TrBdf2`] for rough data or steps that are long against the squared spacing.
 //! Reference: R. Rannacher, Finite element solution of diffusion problems with irregular data, Numer. Math. 43 (1984)
 //! 309-327.
 
@@ -23,8 +24,8 @@ impl TimeScheme for CrankNicolson {
     fn stages(h: f64, steps: usize) -> Vec<Stage> {
         let start = START_UP_STEPS.min(steps);
         let half = 0.5 * h;
-        let halves = (1..=2 * start).map(|p| Stage { position: p, length: half, implicit: half, explicit: 0.0 });
-        let full = (start + 1..=steps).map(|k| Stage { position: 2 * k, length: h, implicit: half, explicit: half });
+        let halves = (1..=2 * start).map(|p| Stage::one_step(p, half, half, 0.0));
+        let full = (start + 1..=steps).map(|k| Stage::one_step(2 * k, h, half, half));
         halves.chain(full).collect()
     }
 }

@@ -17,6 +17,6 @@ impl TimeScheme for ImplicitEuler {
     const MONOTONE: bool = true;
 
     fn stages(h: f64, steps: usize) -> Vec<Stage> {
-        (1..=steps).map(|k| Stage { position: 2 * k, length: h, implicit: h, explicit: 0.0 }).collect()
+        (1..=steps).map(|k| Stage::one_step(2 * k, h, h, 0.0)).collect()
     }
 }

@@ -98,6 +98,7 @@ pub struct Problem {
     pub running: Scalar,
     pub terminal: Scalar,
     pub set: ControlSet,
+    pub discount: f64,
 }
 
 #[derive(Clone)]
@@ -120,6 +121,7 @@ impl Problem {
             running: Arc::new(|_, _| 0.0),
             terminal: Arc::new(|_, _| 0.0),
             set: ControlSet::Free,
+            discount: 0.0,
         }
     }
 }
@@ -182,6 +184,9 @@ impl ControlledDiffusion for Problem {
     }
     fn control_set(&self) -> ControlSet {
         self.set.clone()
+    }
+    fn discount(&self) -> f64 {
+        self.discount
     }
     fn at(&self, t: f64) -> Box<dyn Coefficients + '_> {
         Box::new(At(self, t))

@@ -1,0 +1,167 @@
+//! The monotonicity certificate: signs of the rates of the assembled generators.
+//!
+//! A generator with zero row sums and non-negative off-diagonal rates is that of a Markov chain; with implicit Euler the
+//! scheme is then monotone and converges to the viscosity solution (Barles and Souganidis, Asymptotic Anal. 4 (1991)
+//! 271-283). Row sums are zero by construction, so the certificate counts negative rates and says where the worst one is
+//! and what probably causes it.
+
+use crate::error::HjbError;
+use crate::stencil::StencilMatrix;
+use hjbridge_model::PointBlock;
+use serde::Serialize;
+
+/// A rate counts as negative below minus this fraction of the row's diagonal (central differences at the edge of their
+/// window leave rounding of either sign).
+const ROUNDING: f64 = 1e-12;
+
+/// What probably makes a rate negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ViolationCause {
+    /// The drift at a face of the box points outward and the boundary extrapolates.
+    FaceDrift,
+    /// Central differences where the cell Peclet number |mu| dx / a exceeds what they bear.
+    CellPeclet,
+    /// The cross term a_ij of the diffusion is too large for the stencil on these spacings.
+    CrossTerm,
+}
+
+impl std::fmt::Display for ViolationCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ViolationCause::FaceDrift => {
+                "the drift at the face points outward (enlarge the box, or use Boundary::Reflecting at the faces)"
+            }
+            ViolationCause::CellPeclet => {
+                "the cell Peclet number |drift| spacing / variance is too large for central differences (refine the axis, or \
+                 use a scheme with one-sided slopes)"
+            }
+            ViolationCause::CrossTerm => {
+                "the cross term of sigma sigma' is too large for the spacings (choose spacings in proportion to the standard \
+                 deviations, or rotate the coordinates)"
+            }
+        })
+    }
+}
+
+/// Count of negative rates: the scheme is monotone when there is none.
+#[derive(Clone, Debug, PartialEq, Default, Serialize)]
+pub struct Monotonicity {
+    /// Negative off-diagonal rates seen, over all generators inspected.
+    pub violations: usize,
+    /// Flat index of the node with the most negative rate.
+    pub worst_node: Option<usize>,
+    /// That rate (zero when there is no violation), per unit of time.
+    pub worst_value: f64,
+    /// Coordinates of that node (empty when there is no violation).
+    pub worst_point: Vec<f64>,
+    /// Axis of the neighbour with that rate; the first axis of the shift for a diagonal neighbour.
+    pub worst_axis: Option<usize>,
+    /// Time of that generator, when it has one.
+    pub worst_time: Option<f64>,
+    /// The likely cause there.
+    pub worst_cause: Option<ViolationCause>,
+}
+
+impl Monotonicity {
+    /// Whether no negative rate was seen.
+    pub fn is_monotone(&self) -> bool {
+        self.violations == 0
+    }
+
+    /// Inspect the off-diagonal coefficients of `a` (diagonal first, then (lower, upper) of each axis, then others) at time
+    /// t on these nodes, and add what is found.
+    pub fn inspect(&mut self, a: &StencilMatrix, nodes: &PointBlock, t: Option<f64>) {
+        let mut worst = None;
+        for s in 1..a.flat_shifts().len() {
+            for (j, (&rate, &diagonal)) in a.diagonal(s).iter().zip(a.diagonal(0)).enumerate() {
+                if rate < -ROUNDING * diagonal.abs() {
+                    self.violations += 1;
+                    if rate < self.worst_value {
+                        self.worst_value = rate;
+                        worst = Some((s, j));
+                    }
+                }
+            }
+        }
+        if let Some((s, j)) = worst {
+            let (axis, cause) = likely_cause(a, s, j);
+            self.worst_node = Some(j);
+            self.worst_axis = Some(axis);
+            self.worst_time = t;
+            self.worst_cause = Some(cause);
+            self.worst_point = (0..nodes.dim()).map(|i| nodes.coord(i)[j]).collect();
+        }
+    }
+
+    /// An error naming the worst violation, if there is any.
+    pub fn require(&self) -> Result<(), HjbError> {
+        match (self.worst_node, self.worst_axis, self.worst_cause) {
+            (Some(node), Some(axis), Some(cause)) => Err(HjbError::NotMonotone {
+                node,
+                point: self.worst_point.clone(),
+                axis,
+                t: self.worst_time.unwrap_or(0.0),
+                rate: self.worst_value,
+                cause,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Axis and cause of a negative rate at shift number `s` of row `j`.
+fn likely_cause(a: &StencilMatrix, s: usize, j: usize) -> (usize, ViolationCause) {
+    let (shape, shifts) = (a.shape(), a.flat_shifts());
+    let d = shape.len();
+    if s > 2 * d {
+        let stride = |i: usize| shape[i + 1..].iter().product::<usize>();
+        let axis = (0..d).find(|&i| shifts[s].unsigned_abs() + 1 >= stride(i)).unwrap_or(0);
+        return (axis, ViolationCause::CrossTerm);
+    }
+    let axis = (s - 1) / 2;
+    let stride: usize = shape[axis + 1..].iter().product();
+    let index = (j / stride) % shape[axis];
+    let cross = (2 * d + 1..shifts.len()).any(|c| a.diagonal(c)[j] != 0.0);
+    let cause = if index == 0 || index + 1 == shape[axis] {
+        ViolationCause::FaceDrift
+    } else if cross {
+        // Cross shifts take from the rates along the axes.
+        ViolationCause::CrossTerm
+    } else {
+        ViolationCause::CellPeclet
+    };
+    (axis, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hjbridge_model::grid::{Axis, TensorGrid};
+
+    #[test]
+    fn the_worst_rate_is_named_with_its_place_and_cause() {
+        let axis = Axis::uniform(0.0, 4.0, 5).unwrap();
+        let grid = TensorGrid::new(vec![axis.clone(), axis]).unwrap();
+        let cross = vec![vec![0, 0], vec![-1, 0], vec![1, 0], vec![0, -1], vec![0, 1], vec![-1, 1], vec![1, -1]];
+        let fill = |entries: &[(usize, usize, f64)]| {
+            let mut a = StencilMatrix::new(&[5, 5], cross.clone());
+            entries.iter().for_each(|&(s, j, v)| a.diagonal_mut(s)[j] = v);
+            a.close_rows();
+            let mut m = Monotonicity::default();
+            m.inspect(&a, &grid.points(), Some(0.5));
+            m
+        };
+        // Node 11 = (2, 1) is inside, node 5 = (1, 0) on the lower face of axis 1.
+        let m = fill(&[(2, 11, -1.0), (1, 11, 3.0)]);
+        assert_eq!((m.violations, m.worst_node, m.worst_axis), (1, Some(11), Some(0)));
+        assert_eq!((m.worst_point.as_slice(), m.worst_time), (&[2.0, 1.0][..], Some(0.5)));
+        assert_eq!(m.worst_cause, Some(ViolationCause::CellPeclet));
+        assert_eq!(fill(&[(4, 5, -1.0), (1, 11, -0.5)]).worst_cause, Some(ViolationCause::FaceDrift));
+        assert_eq!(fill(&[(4, 11, -1.0), (6, 11, 0.5)]).worst_cause, Some(ViolationCause::CrossTerm));
+        assert_eq!(fill(&[(6, 11, -1.0)]).worst_cause, Some(ViolationCause::CrossTerm));
+        let two = fill(&[(4, 5, -1.0), (1, 11, -2.5)]);
+        assert_eq!((two.violations, two.worst_value), (2, -2.5));
+        assert!(matches!(two.require(), Err(HjbError::NotMonotone { node: 11, axis: 0, rate: -2.5, .. })));
+        assert!(fill(&[(4, 5, 1.0)]).require().is_ok());
+    }
+}

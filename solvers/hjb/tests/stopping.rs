@@ -1,0 +1,150 @@
+//! Optimal stopping: American put against a binomial tree, and structure.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{Matrix, Problem, line};
+use hjbridge_hjb::{HjbError, HjbParams, HjbSolver, Obstacle, Sense, Storage, Time};
+use std::sync::Arc;
+
+const STRIKE: f64 = 40.0;
+const RATE: f64 = 0.06;
+const SIGMA: f64 = 0.2;
+const MATURITY: f64 = 1.0;
+
+/// Leisen-Reimer tree of the American put with n (odd) steps: an error of order 1/n without odd-even oscillation.
+fn tree(spot: f64, n: usize) -> f64 {
+    let (dt, m) = (MATURITY / n as f64, n as f64);
+    let d1 = ((spot / STRIKE).ln() + (RATE + 0.5 * SIGMA * SIGMA) * MATURITY) / (SIGMA * MATURITY.sqrt());
+    let d2 = d1 - SIGMA * MATURITY.sqrt();
+    let invert = |z: f64| {
+        let exponent = (z / (m + 1.0 / 3.0 + 0.1 / (m + 1.0))).powi(2) * (m + 1.0 / 6.0);
+        0.5 + 0.5 * z.signum() * (1.0 - (-exponent).exp()).sqrt()
+    };
+    let (p, q, growth) = (invert(d2), invert(d1), (RATE * dt).exp());
+    let (up, down) = (growth * q / p, growth * (1.0 - q) / (1.0 - p));
+    let price = |k: usize, j: usize| spot * (j as f64 * up.ln() + (k - j) as f64 * down.ln()).exp();
+    let mut v: Vec<f64> = (0..=n).map(|j| (STRIKE - price(n, j)).max(0.0)).collect();
+    for k in (0..n).rev() {
+        let mut s = price(k, 0);
+        for j in 0..=k {
+            v[j] = ((p * v[j + 1] + (1.0 - p) * v[j]) / growth).max(STRIKE - s);
+            s *= up / down;
+        }
+    }
+    v[0]
+}
+
+/// The tree extrapolated to infinitely many steps; successive extrapolations agree to 1.5e-5.
+fn reference(spot: f64) -> f64 {
+    2.0 * tree(spot, 4001) - tree(spot, 2001)
+}
+
+/// x = log S: dx = (r - sigma^2/2) dt + sigma dB, terminal (K - e^x)^+, discount r.
+fn put(scale: f64) -> Problem {
+    Problem {
+        control_dim: 0,
+        horizon: MATURITY,
+        drift: Arc::new(|_, _, out| out[0] = RATE - 0.5 * SIGMA * SIGMA),
+        sigma: Matrix::Scaled(SIGMA),
+        terminal: Arc::new(move |_, x| scale * (STRIKE - x[0].exp()).max(0.0)),
+        discount: RATE,
+        ..Problem::ornstein_uhlenbeck(1, 0.0, 1.0)
+    }
+}
+
+fn payoff(_t: f64, x: &[f64]) -> f64 {
+    (STRIKE - x[0].exp()).max(0.0)
+}
+
+/// Value at t = 0 on n nodes over log K +- 1.5 (the strike is a node), and the nodes.
+fn american(n: usize, params: HjbParams) -> (Vec<f64>, Vec<f64>) {
+    let problem = put(1.0);
+    let grid = line(STRIKE.ln() - 1.5, STRIKE.ln() + 1.5, n);
+    let params = HjbParams { storage: Storage::AtMost(2), ..params };
+    let (v, info) = HjbSolver::new(&problem, grid, params).unwrap().with_obstacle(&payoff).solve().unwrap();
+    // The free boundary jumps in the first steps and creeps afterwards.
+    assert!(info.inner_iterations < 3 * info.stages, "{info:?}");
+    (v.grid().axis(0).nodes().to_vec(), v.value(0).to_vec())
+}
+
+/// Cubic interpolation at log(spot).
+fn at(nodes: &[f64], values: &[f64], spot: f64) -> f64 {
+    let (x, dx) = (spot.ln(), nodes[1] - nodes[0]);
+    let k = ((x - nodes[0]) / dx) as usize;
+    (k - 1..k + 3)
+        .map(|a| values[a] * (k - 1..k + 3).filter(|&b| b != a).map(|b| (x - nodes[b]) / (nodes[a] - nodes[b])).product::<f64>())
+        .sum()
+}
+
+#[test]
+fn the_american_put_agrees_with_a_binomial_tree_to_a_hundredth_of_a_cent() {
+    for (time, steps) in [(Time::TrBdf2, 400), (Time::CrankNicolson, 800)] {
+        let (nodes, values) = american(2001, HjbParams { time, steps, ..Default::default() });
+        for spot in [36.0, 40.0, 44.0] {
+            let (v, exact) = (at(&nodes, &values, spot), reference(spot));
+            println!("{time:?} S = {spot}: {v:.6}, tree {exact:.6}, difference {:.1e}", v - exact);
+            assert!((v - exact).abs() < 1e-4, "{time:?} {spot}: {v} {exact}");
+        }
+        // Never below the payoff, equal to it deep in the money and above it at the strike.
+        let gap: Vec<f64> = nodes.iter().zip(&values).map(|(x, v)| v - payoff(0.0, &[*x])).collect();
+        assert!(gap.iter().all(|g| *g > -1e-11));
+        assert!(gap[..500].iter().all(|g| g.abs() < 1e-11) && gap[1000] > 2.0);
+        // One point where stopping ends.
+        let leave = gap.iter().position(|g| *g > 1e-9).unwrap();
+        let solid = nodes.iter().position(|x| *x > 60.0f64.ln()).unwrap();
+        assert!(gap[leave..solid].iter().all(|g| *g > 0.0));
+        assert!((nodes[leave].exp() - 32.6).abs() < 1.0, "{}", nodes[leave].exp());
+    }
+}
+
+#[test]
+fn implicit_euler_converges_to_the_same_price_from_one_side_at_order_one() {
+    let errors: Vec<f64> = [50, 100, 200]
+        .iter()
+        .map(|&steps| {
+            let (nodes, values) = american(1001, HjbParams { time: Time::ImplicitEuler, steps, ..Default::default() });
+            reference(40.0) - at(&nodes, &values, 40.0)
+        })
+        .collect();
+    let orders = common::orders(&errors);
+    assert!(errors[2] > 0.0 && orders.iter().all(|o| (o - 1.0).abs() < 0.25), "{errors:?} {orders:?}");
+}
+
+#[test]
+fn an_obstacle_far_below_changes_nothing_and_one_far_above_is_the_value() {
+    let problem = Problem { terminal: Arc::new(|_, x| (2.0 * x[0]).cos()), ..Problem::ornstein_uhlenbeck(1, 1.0, 1.0) };
+    let params = HjbParams { steps: 30, time: Time::TrBdf2, ..Default::default() };
+    let grid = line(-4.0, 4.0, 81);
+    let (free, _) = HjbSolver::new(&problem, grid.clone(), params).unwrap().solve().unwrap();
+    let low = |_: f64, _: &[f64]| -50.0;
+    let (same, _) = HjbSolver::new(&problem, grid.clone(), params).unwrap().with_obstacle(&low).solve().unwrap();
+    let high = |t: f64, _: &[f64]| 50.0 - t;
+    let (top, _) = HjbSolver::new(&problem, grid, params).unwrap().with_obstacle(&high).solve().unwrap();
+    for k in 0..=30 {
+        assert!(free.value(k).iter().zip(same.value(k)).all(|(a, b)| (a - b).abs() < 1e-12));
+        let psi = 50.0 - top.times()[k];
+        assert!(top.value(k).iter().all(|v| (v - psi).abs() < 1e-10));
+    }
+}
+
+#[test]
+fn least_cost_stopping_is_the_negative_of_greatest_reward_stopping() {
+    let (reward, cost) = (put(1.0), put(-1.0));
+    let negative = |t: f64, x: &[f64]| -payoff(t, x);
+    let grid = line(STRIKE.ln() - 1.5, STRIKE.ln() + 1.5, 201);
+    let run = |problem: &Problem, obstacle: &dyn Obstacle, sense| {
+        let params = HjbParams { steps: 20, sense, ..Default::default() };
+        HjbSolver::new(problem, grid.clone(), params).unwrap().with_obstacle(obstacle).solve().unwrap().0
+    };
+    let (a, b) = (run(&reward, &payoff, Sense::Maximise), run(&cost, &negative, Sense::Minimise));
+    assert!((0..=20).all(|k| a.value(k).iter().zip(b.value(k)).all(|(a, b)| *a == -*b)));
+}
+
+#[test]
+fn an_obstacle_that_is_not_finite_is_named() {
+    let problem = put(1.0);
+    let nan = |t: f64, x: &[f64]| if t < 0.5 && x[0] > 4.0 { f64::NAN } else { 0.0 };
+    let solver = HjbSolver::new(&problem, line(2.0, 5.0, 41), HjbParams { steps: 10, ..Default::default() }).unwrap();
+    assert!(matches!(solver.with_obstacle(&nan).solve(), Err(HjbError::NonFinite { coefficient: "obstacle", .. })));
+}
