@@ -11,9 +11,9 @@ pub const SLICES: usize = 129;
 pub struct Slices {
     /// Times, ascending, t = 0 and t = T among them.
     pub times: Vec<f64>,
-    /// V, [time][node].
+    /// V, time by time, node by node.
     pub value: Vec<f64>,
-    /// U, [time][node][component].
+    /// U, time by time, node by node, component by component.
     pub control: Vec<f64>,
 }
 

@@ -57,7 +57,7 @@ pub struct RolloutRun {
     pub report: RolloutReport,
     /// Histogram of each coordinate of Y_T, model coordinates.
     pub histograms: Vec<Histogram>,
-    /// A few paths at all times, [path][time][coordinate].
+    /// A few paths: for each its states at all times.
     pub sample_paths: Vec<Vec<Vec<f64>>>,
     /// Their times.
     pub sample_times: Vec<f64>,

@@ -20,7 +20,7 @@ pub const CLOSURE_ORDER: usize = 4;
 /// Grids with fewer nodes are treated by one thread.
 pub(crate) const SERIAL_BELOW: usize = 8192;
 
-/// Weights of the derivatives of order 0 to `highest` at `z` from values at the nodes `x`: entry [k][j] belongs to the
+/// Weights of the derivatives of order 0 to `highest` at `z` from values at the nodes `x`: entry `[k][j]` belongs to the
 /// derivative of order k and node j. O(highest len^2).
 pub fn fornberg_weights(z: f64, x: &[f64], highest: usize) -> Vec<Vec<f64>> {
     let mut c = vec![vec![0.0; x.len()]; highest + 1];
