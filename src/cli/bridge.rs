@@ -31,7 +31,8 @@ pub(super) fn run(session: &Session) -> Result<(), RunError> {
         ));
     }
     summary.push(format!(
-        "  order on the last three N: V {}, U {}; Richardson (V at t = 0) {}",
+        "  order on the last {} N: V {}, U {}; Richardson (V at t = 0) {}",
+        r.steps.len().min(3),
         shown_order(r.order_value),
         shown_order(r.order_control),
         shown_order(r.richardson_order)

@@ -23,12 +23,12 @@ pub(super) fn run(session: &Session) -> Result<(), RunError> {
     session.add_figures(&mut report, draw::rollout(problem, &run, session.out.path()));
     let r = &run.report;
     summary.push(format!(
-        "  {} paths of {} steps, {:.2} s: objective {:.6} +- {:.6}",
+        "  {} paths of {} steps, {:.2} s: objective {:.6}, standard error {:.6}",
         r.simulation.paths, r.simulation.steps, r.simulation.seconds, r.objective, r.objective_stderr
     ));
     summary
         .push(format!("  optimum E V(0, Y_0) = {:.6}; bias of the step {:+.2e}; z = {:.2}", r.optimum, r.time_bias, r.z_score));
-    let mean = |m: &[f64]| m.iter().map(|x| format!("{x:.4}")).collect::<Vec<_>>().join(", ");
+    let mean = |m: &[f64]| m.iter().map(|x| format!("{:.4}", (x * 1e4).round() / 1e4 + 0.0)).collect::<Vec<_>>().join(", ");
     let label = |i: usize| problem.axis_label(i);
     let names = (0..problem.dim()).map(label).collect::<Vec<_>>().join(", ");
     let ended = r.final_mean_data_units.as_ref().unwrap_or(&r.final_mean);

@@ -48,7 +48,7 @@ pub enum ProblemError {
 }
 
 fn at_field(field: &str) -> String {
-    if field == "." { String::new() } else { format!("{field}: ") }
+    if field == "." || field == "?" { String::new() } else { format!("{field}: ") }
 }
 
 impl ProblemError {

@@ -9,8 +9,8 @@ use super::slices::Slices;
 use crate::bridge::BridgeRun;
 use crate::problem::Problem;
 use crate::run::{PiFtRun, RolloutRun};
-use hjbridge_model::exact::{ClosedForm, TiltedMixture};
-use hjbridge_model::{Law, Points, PointsMut};
+use hjbridge_model::exact::ClosedForm;
+use hjbridge_model::{Law, Points, PointsMut, ScalarField};
 use std::ops::Range;
 use std::path::Path;
 
@@ -114,7 +114,7 @@ struct Line {
 fn densities(
     problem: &Problem,
     title: &str,
-    extra: Option<(&str, &[f64])>,
+    extra: &[(&str, &[f64])],
     simulated: Option<&hjbridge_rollout::Histogram>,
     directory: &Path,
 ) -> Drawn {
@@ -131,11 +131,11 @@ fn densities(
         Line { label: label.into(), density }
     };
     let mut lines = vec![of_law("prior p", problem.model.prior())];
-    if let Ok(tilted) = TiltedMixture::new(&problem.model) {
-        lines.push(of_law("tilted p* ∝ p exp(r/β)", tilted.tilted()));
+    if let Some(density) = tilted_density(problem) {
+        lines.push(Line { label: "tilted p* ∝ p exp(r/β)".into(), density: density.iter().map(|p| p / scale).collect() });
     }
-    if let Some((label, density)) = extra {
-        lines.push(Line { label: label.into(), density: density.iter().map(|p| p / scale).collect() });
+    for (label, density) in extra {
+        lines.push(Line { label: (*label).into(), density: density.iter().map(|p| p / scale).collect() });
     }
     let data = match &problem.data {
         Some(data) => Some(data_histogram(&data.values[0], &data.names[0])?),
@@ -154,15 +154,33 @@ fn densities(
     });
     let lines: Vec<DensityLine<'_>> = lines.iter().map(|l| DensityLine { label: &l.label, x: &x, density: &l.density }).collect();
     let x_label = problem.axis_label(0);
+    // "waiting time (min)" has densities per minute
+    let unit = x_label.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    let y_label = unit.map_or("density".into(), |u| format!("density (1/{u})"));
     let figure = Densities {
         title,
         x_label: &x_label,
-        y_label: "density",
+        y_label: &y_label,
         data: data.as_ref(),
         lines: &lines,
         simulated: simulated.as_ref(),
     };
     Ok(vec![save(&figure, directory, "densities")?])
+}
+
+/// p exp(r/beta) / Z at the nodes, for a constant weight; Z by the trapezoidal rule.
+fn tilted_density(problem: &Problem) -> Option<Vec<f64>> {
+    let beta = problem.model.kl_weight().as_constant()?;
+    let points = problem.grid.points();
+    let (mut density, mut r) = (vec![0.0; points.len()], vec![0.0; points.len()]);
+    problem.model.prior().log_density(points.as_points(), &mut density);
+    problem.model.reward().value(points.as_points(), &mut r);
+    let log: Vec<f64> = density.iter().zip(&r).map(|(p, r)| p + r / beta).collect();
+    let top = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    density = log.iter().map(|l| (l - top).exp()).collect();
+    let mass: f64 = density.iter().zip(problem.grid.volumes()).map(|(p, w)| p * w).sum();
+    density.iter_mut().for_each(|p| *p /= mass);
+    Some(density)
 }
 
 /// The data in bins of a width that is round in its own units: about 20 over its range.
@@ -182,7 +200,7 @@ pub fn rollout(problem: &Problem, run: &RolloutRun, directory: &Path) -> Drawn {
     if problem.dim() != 1 {
         return Ok(Vec::new());
     }
-    let mut drawn = densities(problem, "Where the optimal policy ends", None, run.histograms.first(), directory)?;
+    let mut drawn = densities(problem, "Where the optimal policy ends", &[], run.histograms.first(), directory)?;
     let paths: Vec<f64> = run.sample_paths.iter().flat_map(|p| p.iter().map(|x| x[0])).collect();
     let points = problem.grid.points();
     let mut initial = vec![0.0; points.len()];
@@ -191,12 +209,7 @@ pub fn rollout(problem: &Problem, run: &RolloutRun, directory: &Path) -> Drawn {
     let mut terminal = vec![0.0; points.len()];
     problem.model.prior().log_density(points.as_points(), &mut terminal);
     terminal.iter_mut().for_each(|p| *p = p.exp());
-    let tilted = TiltedMixture::new(&problem.model).ok().map(|t| {
-        let mut density = vec![0.0; points.len()];
-        t.tilted().log_density(points.as_points(), &mut density);
-        density.iter_mut().for_each(|p| *p = p.exp());
-        density
-    });
+    let tilted = tilted_density(problem);
     let nodes = problem.grid.axis(0).nodes();
     let mut ends = vec![SideDensity { label: "prior p", nodes, density: &terminal }];
     ends.extend(tilted.as_ref().map(|t| SideDensity { label: "tilted p*", nodes, density: t }));
@@ -221,7 +234,8 @@ pub fn pift(run: &PiFtRun, directory: &Path) -> Drawn {
         return Ok(Vec::new());
     }
     let label = format!("N = {}", run.report.steps);
-    let series = [ContractionSeries { label: &label, times: &run.report.t, observed: &observed, bound: &run.report.rho }];
+    let bound: Vec<f64> = run.report.rho.iter().map(|&rho| if rho > 1e-6 { rho } else { f64::NAN }).collect();
+    let series = [ContractionSeries { label: &label, times: &run.report.t, observed: &observed, bound: &bound }];
     Ok(vec![save(&contraction_figure(&series), directory, "contraction")?])
 }
 
@@ -254,7 +268,7 @@ pub fn bridge(problem: &Problem, run: &BridgeRun, directory: &Path) -> Drawn {
         let figure = Convergence {
             title: &title,
             x_label: "steps N",
-            y_label: "largest error over the comparison box",
+            y_label: "largest error in the box (final law: W₁)",
             series: &all,
             reference_orders: &[1.0, 2.0],
         };
@@ -268,7 +282,9 @@ pub fn bridge(problem: &Problem, run: &BridgeRun, directory: &Path) -> Drawn {
         .enumerate()
         .map(|(i, sweep)| {
             let of = |f: &dyn Fn(&hjbridge_pift::StepInfo) -> f64| sweep.steps.iter().map(f).collect::<Vec<f64>>();
-            let bound = if i == 0 { of(&|s| s.rho) } else { Vec::new() };
+            // a linear stretch of V has curvature at rounding level only, which would stretch the axis over ten decades
+            let visible = |s: &hjbridge_pift::StepInfo| if s.rho > 1e-6 { s.rho } else { f64::NAN };
+            let bound = if i == 0 { of(&visible) } else { Vec::new() };
             (of(&|s| s.t), of(&|s| s.contraction.unwrap_or(f64::NAN)), bound)
         })
         .collect();
@@ -282,7 +298,12 @@ pub fn bridge(problem: &Problem, run: &BridgeRun, directory: &Path) -> Drawn {
         drawn.push(save(&contraction_figure(&series), directory, "contraction")?);
     }
     let label = r.steps.last().map(|n| format!("PI-FT, N = {n}")).unwrap_or_default();
-    let extra = run.chain_density.as_ref().map(|d| (label.as_str(), d.as_slice()));
-    drawn.extend(densities(problem, "Where the fine-tuned chain ends", extra, None, directory)?);
+    // where the initial law biases the end, the optimum that can be reached from it is another curve than p*
+    let biased = r.final_law.as_ref().is_some_and(|l| l.initial_law_bias.is_none_or(|bias| bias > 2e-3));
+    let reachable =
+        run.continuous_density.as_ref().filter(|_| biased).map(|d| ("continuous optimum from this start", d.as_slice()));
+    let chain = run.chain_density.as_ref().map(|d| (label.as_str(), d.as_slice()));
+    let extra: Vec<(&str, &[f64])> = reachable.into_iter().chain(chain).collect();
+    drawn.extend(densities(problem, "Where the fine-tuned chain ends", &extra, None, directory)?);
     Ok(drawn)
 }

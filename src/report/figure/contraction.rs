@@ -67,7 +67,7 @@ impl Figure for Contraction<'_> {
         }
         if self.series.iter().any(|s| !s.bound.is_empty()) {
             let stroke = Stroke::solid(GREY, THIN_WIDTH + 0.3).dashed(BOUND_DASH);
-            entries.push((Key::Line(stroke, None), "bound (same colours)".into()));
+            entries.push((Key::Line(stroke, None), "bound, in the colour of its N".into()));
         }
         let outer = Area { left: 14.0, top: 12.0, right: 780.0, bottom: 490.0 };
         let indent = outer.left + Panel::left_margin(canvas, &y);
