@@ -193,7 +193,7 @@ fn bridge_has_errors_orders_richardson_and_contraction() {
     assert!(number(&report, "/solve/value_error") < 1e-2, "the HJB solution is reported too");
     assert_eq!(run.solution().time[0], 0.0);
     assert_pictures(&run, &["bridge", "contraction", "densities", "value_and_control"]);
-    assert!(run.stdout.contains("closed_form") && run.stdout.contains("order on the last three N"), "{}", run.stdout);
+    assert!(run.stdout.contains("closed_form") && run.stdout.contains("order on the last 3 N"), "{}", run.stdout);
 }
 
 #[test]
