@@ -102,7 +102,9 @@ pub fn rollout(
     let samples = ensemble.replay_all(&chosen)?;
 
     let euler_objective = initial_mean(problem, &euler_value(&model, &feedback, &problem.grid, steps)?);
-    let optimum = solved.report.objective.unwrap_or(f64::NAN);
+    let Some(optimum) = solved.report.objective else {
+        return Err(RunError::Unsupported("a rollout needs an HJB solution that reached t = 0".into()));
+    };
     let objective = summary.objective;
     let exact = exact_final_moments(problem)?;
     let final_mean: Vec<f64> = summary.mean.iter().map(|e| e.mean).collect();
