@@ -225,5 +225,8 @@ pub(crate) fn control_bounds(model: &dyn ControlledDiffusion) -> Result<Vec<(f64
             }
             Ok(lower.into_iter().zip(upper).collect())
         }
+        ControlSet::Finite { .. } => {
+            Err(HjbError::Unsupported { what: "a finite control set".into(), t: 0.0, point: Vec::new(), allowed: "Free or Box" })
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! terminal and running "rewards" g, l are costs and E[ g + int ( l + v'Rv/2 ) dt ] is minimised; the value, wherever it is
 //! reported, is that least cost. Inside, the negative of the cost is maximised, so both senses share every line of code.
 
-use hjbridge_model::{Coefficients, ControlSet, ControlledDiffusion, MatrixCoefficient, Points, PointsMut};
+use hjbridge_model::{Coefficients, ControlCost, ControlSet, ControlledDiffusion, MatrixCoefficient, Points, PointsMut};
 use serde::Serialize;
 
 /// Whether the functional of the model is maximised or minimised.
@@ -50,6 +50,10 @@ impl Coefficients for OrientedAt<'_> {
     fn control_weight(&self) -> MatrixCoefficient<'_> {
         self.at.control_weight()
     }
+    fn control_cost(&self, x: Points<'_>, v: Points<'_>, out: &mut [f64]) {
+        // a cost whichever way the functional goes
+        self.at.control_cost(x, v, out);
+    }
     fn running_reward(&self, x: Points<'_>, out: &mut [f64]) {
         self.at.running_reward(x, out);
         self.sense.orient(out);
@@ -71,6 +75,9 @@ impl ControlledDiffusion for Oriented<'_> {
     }
     fn control_set(&self) -> ControlSet {
         self.model.control_set()
+    }
+    fn control_cost(&self) -> ControlCost {
+        self.model.control_cost()
     }
     fn discount(&self) -> f64 {
         self.model.discount()

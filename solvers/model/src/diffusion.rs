@@ -4,7 +4,8 @@
 //!   maximise  E[ e^{-rho T} g(X_T) + int_0^T e^{-rho t} ( l(t,X) - (1/2) v' R v ) dt ],
 //!
 //! with X in R^d, v in R^m, B in R^q. Fine-tuning is the case f = (b/2) y + b s, G = b I, sigma = sqrt(b) I,
-//! R = beta b I, l = 0, g = r, v = U - s, rho = 0.
+//! R = beta b I, l = 0, g = r, v = U - s, rho = 0. In place of v'Rv/2 the running cost of the control may be any c(t,x,v)
+//! ([`ControlCost::General`]).
 
 use crate::field::VectorField;
 use crate::points::{Points, PointsMut};
@@ -29,6 +30,21 @@ pub enum ControlSet {
         /// Upper bounds, length m.
         upper: Vec<f64>,
     },
+    /// Finitely many controls.
+    Finite {
+        /// The controls, each of length m; at least one.
+        controls: Vec<Vec<f64>>,
+    },
+}
+
+/// The form of the running cost c(t, x, v) of the control.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ControlCost {
+    /// v'Rv/2 with R from [`Coefficients::control_weight`].
+    #[default]
+    Quadratic,
+    /// Whatever [`Coefficients::control_cost`] writes; `control_weight` is not read. Needs a bounded control set.
+    General,
 }
 
 /// The coefficients at one time.
@@ -44,6 +60,12 @@ pub trait Coefficients: Send + Sync {
 
     /// R, m x m symmetric positive definite: the running cost of v is v'Rv/2.
     fn control_weight(&self) -> MatrixCoefficient<'_>;
+
+    /// Write the running cost c(t, x, v) of control j at point j; read when [`ControlledDiffusion::control_cost`] is
+    /// [`ControlCost::General`]. The default is zero.
+    fn control_cost(&self, _x: Points<'_>, _v: Points<'_>, out: &mut [f64]) {
+        out.fill(0.0);
+    }
 
     /// Write the running reward l; the default is zero.
     fn running_reward(&self, _x: Points<'_>, out: &mut [f64]) {
@@ -65,12 +87,15 @@ impl<C: Coefficients + ?Sized> Coefficients for &C {
     fn control_weight(&self) -> MatrixCoefficient<'_> {
         (**self).control_weight()
     }
+    fn control_cost(&self, x: Points<'_>, v: Points<'_>, out: &mut [f64]) {
+        (**self).control_cost(x, v, out);
+    }
     fn running_reward(&self, x: Points<'_>, out: &mut [f64]) {
         (**self).running_reward(x, out);
     }
 }
 
-/// A controlled diffusion with quadratic control cost.
+/// A controlled diffusion.
 pub trait ControlledDiffusion: Send + Sync {
     /// Dimension d of the state.
     fn dim(&self) -> usize;
@@ -95,6 +120,11 @@ pub trait ControlledDiffusion: Send + Sync {
     /// The controls allowed.
     fn control_set(&self) -> ControlSet {
         ControlSet::Free
+    }
+
+    /// The form of the control's cost; quadratic unless said otherwise.
+    fn control_cost(&self) -> ControlCost {
+        ControlCost::Quadratic
     }
 
     /// The coefficients at time t, with everything that depends on t alone computed.

@@ -17,7 +17,7 @@ pub mod reward;
 pub mod schedule;
 pub mod spd;
 
-pub use diffusion::{Coefficients, ControlSet, ControlledDiffusion, MatrixCoefficient};
+pub use diffusion::{Coefficients, ControlCost, ControlSet, ControlledDiffusion, MatrixCoefficient};
 pub use error::ModelError;
 pub use field::{Feedback, PointwiseFeedback, ScalarField, VectorField, ZeroFeedback};
 pub use fine_tuning::{FineTuning, InitialLaw, NoisedScore};

@@ -7,7 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use hjbridge_model::{ControlledDiffusion, Feedback};
+use hjbridge_model::{ControlCost, ControlledDiffusion, Feedback};
 use rayon::prelude::*;
 
 use crate::closed_loop::ClosedLoop;
@@ -47,6 +47,9 @@ impl<'a> Ensemble<'a> {
     ) -> Result<Self, RolloutError> {
         params.validate()?;
         initial.validate(problem.dim())?;
+        if problem.control_cost() == ControlCost::General {
+            return Err(RolloutError::invalid("control_cost", "General", "quadratic: other costs are not estimated"));
+        }
         if problem.discount() != 0.0 {
             return Err(RolloutError::invalid("discount", problem.discount(), "0: discounted objectives are not estimated"));
         }
