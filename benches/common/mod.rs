@@ -3,8 +3,10 @@
 
 use criterion::Criterion;
 use hjbridge::hjb::{HjbInfo, HjbParams, HjbSolver};
-use hjbridge::model::PointBlock;
 use hjbridge::model::exact::{ClosedForm, closed_form};
+use hjbridge::model::fine_tuning::{FineTuning, InitialLaw};
+use hjbridge::model::reward::Reward;
+use hjbridge::model::{GaussianMixture, KlWeight, PointBlock, Schedule};
 use hjbridge::problem::{Problem, ProblemFile};
 use hjbridge::run::{SliceError, slice_errors};
 use std::error::Error;
@@ -19,6 +21,15 @@ pub type Outcome<T> = Result<T, Box<dyn Error>>;
 pub fn mixture_1d() -> Outcome<Problem> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/problems");
     Ok(Problem::resolve(ProblemFile::read(&directory.join("mixture_1d.json"))?, &directory)?)
+}
+
+/// Eight equal Gaussians on a circle of radius 2 with a quadratic reward.
+pub fn ring() -> Outcome<FineTuning> {
+    let angle = |k: usize| k as f64 * std::f64::consts::FRAC_PI_4;
+    let means = (0..8).map(|k| vec![2.0 * angle(k).cos(), 2.0 * angle(k).sin()]).collect();
+    let prior = GaussianMixture::new(vec![0.125; 8], means, vec![vec![vec![0.16, 0.0], vec![0.0, 0.16]]; 8])?;
+    let reward = Reward::quadratic(&[vec![0.5, 0.0], vec![0.0, 0.2]], vec![1.0, 0.5], 0.0)?;
+    Ok(FineTuning::new(Schedule::linear(2.0, 0.5, 3.0)?, prior, reward, KlWeight::constant(0.8)?, InitialLaw::NoisedPrior)?)
 }
 
 /// Ten samples within about 2.5 seconds for each figure: good to a few per cent on a quiet machine, and a whole run stays short.

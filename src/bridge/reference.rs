@@ -30,7 +30,8 @@ impl Reference {
     ///
     /// `steps` must be those of `hjb`.
     pub fn new(problem: &Problem, hjb: SolveRun, steps: usize, progress: &dyn Progress) -> Self {
-        let second_order = problem.file.scheme.space == SpaceSpec::Hybrid && problem.file.scheme.time != TimeSpec::ImplicitEuler;
+        let second_order =
+            problem.file.scheme.space() == SpaceSpec::Hybrid && problem.file.scheme.time() != TimeSpec::ImplicitEuler;
         let mut this = Reference { hjb, refined: None, change: None, not_refined: None, steps };
         // the finer run has to keep every level, for the coarse levels to be among them
         let affordable = hjb_params(problem, 8 * steps).storage == Storage::All;
@@ -56,7 +57,7 @@ impl Reference {
         let levels = coarse.solution.times().len();
         let values: Vec<_> = (0..levels).map(|k| combine(coarse.solution.value(k), fine.solution.value(2 * k))).collect();
         let controls: Vec<_> = (0..levels).map(|k| combine(&coarse.controls[k], &fine.controls[2 * k])).collect();
-        let region = RegionPoints::new(problem)?;
+        let region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
         let mut change = (0.0_f64, 0.0_f64);
         for k in 0..levels - 1 {
             let finest = |f: &[f64]| -> Vec<f64> { (0..n).map(|i| f[2 * i]).collect() };

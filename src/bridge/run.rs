@@ -123,7 +123,7 @@ pub struct BridgeRun {
 pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Result<BridgeRun, RunError> {
     let hjb_steps = common_steps(problem.file.time_steps, steps);
     // a sweep keeps V, u and D at every t_k beside the HJB solution
-    require_memory(&problem.file.grid.nodes, hjb_steps + steps.iter().copied().max().unwrap_or(0))?;
+    require_memory(&problem.file.grid.nodes, problem.dim(), hjb_steps + steps.iter().copied().max().unwrap_or(0))?;
     let mut hjb = solve(problem, hjb_steps, progress)?;
     let mut report = BridgeReport::empty(problem, &hjb.report, hjb_steps);
     let solve_report = hjb.report.clone();
@@ -140,7 +140,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
         return Ok(nothing(report, hjb, failure));
     }
     let reference = Reference::new(problem, hjb, hjb_steps, progress);
-    let region = RegionPoints::new(problem)?;
+    let region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
     let targets = match (problem.dim() == 1).then(|| Targets::new(problem, &reference)) {
         Some(Ok(targets)) => Some(targets),
         Some(Err(e)) => {
@@ -172,11 +172,11 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
             Some(exact) => sweep.errors(&region, |t| Ok(region.exact(exact, t)))?,
             None => hjb.clone(),
         };
-        let value = |e: &[SliceError]| worst(problem, e.iter().map(|e| (e.t, e.value)));
+        let value = |e: &[SliceError]| worst(&problem.grid, e.iter().map(|e| (e.t, e.value)));
         // a step without noise has no control to compare
         let control = |e: &[SliceError]| {
             let steps = e.iter().zip(&sweep.noisy).filter(|(_, noisy)| **noisy);
-            worst(problem, steps.map(|(e, _)| (e.t, e.control)))
+            worst(&problem.grid, steps.map(|(e, _)| (e.t, e.control)))
         };
         let (Some(worst_value), Some(worst_control)) = (value(&errors), control(&errors)) else {
             failure =

@@ -1,13 +1,50 @@
 //! `check`: validate and print the resolved problem.
 
 use super::common::{directory_of, say};
-use crate::problem::{Problem, ProblemError, ProblemFile};
-use crate::run::RunError;
+use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError};
+use crate::run::{RunError, evaluate_everywhere};
+use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::exact::closed_form;
 use std::path::Path;
 
 pub(super) fn run(path: &Path) -> Result<(), RunError> {
-    let problem = Problem::resolve(ProblemFile::read(path)?, directory_of(path))?;
+    match AnyProblemFile::read(path)? {
+        AnyProblemFile::FineTuning(file) => fine_tuning(&Problem::resolve(*file, directory_of(path))?),
+        AnyProblemFile::Controlled(file) => controlled(&ControlledProblem::resolve(*file)?),
+    }
+}
+
+/// Every formula is evaluated on the grid, so that one that is not finite there is found without solving.
+fn controlled(problem: &ControlledProblem) -> Result<(), RunError> {
+    let f = &problem.file;
+    evaluate_everywhere(problem)?;
+    let (d, m) = (problem.dim(), problem.model.control_dim());
+    let mut lines = vec![
+        format!(
+            "{}: valid, {d} dimension(s), {m} control(s), {}",
+            f.name,
+            match f.horizon {
+                Some(t) => format!("horizon {t}"),
+                None => "no horizon".into(),
+            }
+        ),
+        format!("  {:?}, discount {}", problem.sense, f.discount).to_lowercase(),
+        format!(
+            "  grid {:?} nodes = {} in all{}",
+            f.grid.nodes,
+            problem.grid.len(),
+            match f.horizon {
+                Some(_) => format!(", {} time steps", f.time_steps),
+                None => String::new(),
+            }
+        ),
+    ];
+    lines.push(serde_json::to_string_pretty(f).map_err(|e| ProblemError::invalid("problem", &f.name, e.to_string()))?);
+    say(lines.iter());
+    Ok(())
+}
+
+fn fine_tuning(problem: &Problem) -> Result<(), RunError> {
     let (m, f, s) = (&problem.model, &problem.file, problem.model.schedule());
     let mut lines = vec![
         format!("{}: valid, {} dimension(s)", f.name, problem.dim()),

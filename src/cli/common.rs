@@ -2,16 +2,99 @@
 
 use super::Options;
 use super::progress::Bars;
-use crate::problem::{Problem, ProblemError, ProblemFile};
+use crate::problem::spec::GridSpec;
+use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, ProblemFile};
 use crate::report::{OutputDirectory, Report, ReportError, SLICES, SOLUTION, Slices, figure::FigureInfo};
-use crate::run::RunError;
+use crate::run::{RouteReport, RunError};
+use hjbridge_model::{ControlledDiffusion, TensorGrid};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// A resolved problem of any kind.
+pub(super) trait Subject: Sized {
+    /// The problem of a file, with the flags applied.
+    fn open(command: &str, options: &Options, file: AnyProblemFile) -> Result<Self, RunError>;
+    /// The file with defaults filled in.
+    fn file(&self) -> AnyProblemFile;
+    /// Its name.
+    fn name(&self) -> &str;
+    /// Its description.
+    fn description(&self) -> Option<&str>;
+    /// The grid.
+    fn grid(&self) -> &TensorGrid;
+    /// Components of the control.
+    fn control_dim(&self) -> usize;
+}
+
+impl Subject for Problem {
+    fn open(command: &str, options: &Options, file: AnyProblemFile) -> Result<Self, RunError> {
+        let AnyProblemFile::FineTuning(mut file) = file else {
+            let what = format!("{command} needs a fine-tuning problem; kind controlled_diffusion has check and solve");
+            return Err(RunError::Unsupported(what));
+        };
+        apply(command, options, &mut file)?;
+        Ok(Problem::resolve(*file, directory_of(&options.problem))?)
+    }
+    fn file(&self) -> AnyProblemFile {
+        self.file.clone().into()
+    }
+    fn name(&self) -> &str {
+        &self.file.name
+    }
+    fn description(&self) -> Option<&str> {
+        self.file.description.as_deref()
+    }
+    fn grid(&self) -> &TensorGrid {
+        &self.grid
+    }
+    fn control_dim(&self) -> usize {
+        self.dim()
+    }
+}
+
+impl Subject for ControlledProblem {
+    fn open(command: &str, options: &Options, file: AnyProblemFile) -> Result<Self, RunError> {
+        let AnyProblemFile::Controlled(mut file) = file else {
+            return Err(RunError::Unsupported(format!("{command} needs a problem of kind controlled_diffusion")));
+        };
+        for (flag, given) in [("--paths", options.paths.is_some()), ("--seed", options.seed.is_some())] {
+            if given {
+                let allowed = "is for simulations; problems of kind controlled_diffusion have none";
+                return Err(ProblemError::invalid(flag, "given", allowed).into());
+            }
+        }
+        override_nodes(options, &mut file.grid);
+        match options.steps.as_deref() {
+            None => {}
+            Some([n]) if file.horizon.is_some() => file.time_steps = *n,
+            Some(steps) => {
+                let allowed = "one number, for a problem with a horizon";
+                return Err(ProblemError::invalid("--steps", format!("{steps:?}"), allowed).into());
+            }
+        }
+        Ok(ControlledProblem::resolve(*file)?)
+    }
+    fn file(&self) -> AnyProblemFile {
+        self.file.clone().into()
+    }
+    fn name(&self) -> &str {
+        &self.file.name
+    }
+    fn description(&self) -> Option<&str> {
+        self.file.description.as_deref()
+    }
+    fn grid(&self) -> &TensorGrid {
+        &self.grid
+    }
+    fn control_dim(&self) -> usize {
+        self.model.control_dim()
+    }
+}
+
 /// One command on one problem.
-pub(super) struct Session {
+pub(super) struct Session<P = Problem> {
     pub command: &'static str,
-    pub problem: Problem,
+    pub problem: P,
     pub out: OutputDirectory,
     pub threads: Option<usize>,
     pub bars: Bars,
@@ -19,22 +102,25 @@ pub(super) struct Session {
     quiet: bool,
 }
 
-impl Session {
-    /// Read the problem, apply the flags, check the output directory.
-    pub fn open(command: &'static str, options: &Options) -> Result<Self, RunError> {
-        let mut file = ProblemFile::read(&options.problem)?;
-        apply(command, options, &mut file)?;
-        let problem = Problem::resolve(file, directory_of(&options.problem))?;
-        let out = options.out.clone().unwrap_or_else(|| PathBuf::from("out").join(&problem.file.name));
+impl<P: Subject> Session<P> {
+    /// Apply the flags to the problem, resolve it, check the output directory.
+    pub fn open(command: &'static str, options: &Options, file: AnyProblemFile) -> Result<Self, RunError> {
+        let problem = P::open(command, options, file)?;
+        let out = options.out.clone().unwrap_or_else(|| PathBuf::from("out").join(problem.name()));
         let out = OutputDirectory::prepare(&out)?;
         let threads = options.threads.map(usize::from);
         let slices = options.slices.unwrap_or(SLICES);
         Ok(Session { command, problem, out, threads, bars: Bars::new(options.quiet), slices, quiet: options.quiet })
     }
 
+    /// Intervals between the times that are wanted from a solver.
+    pub fn levels(&self) -> usize {
+        self.slices.max(SLICES) - 1
+    }
+
     /// A report to fill in.
     pub fn report(&self) -> Report {
-        Report::new(self.command, self.problem.file.clone())
+        Report::new(self.command, self.problem.file())
     }
 
     /// Take the output directory: from here on there is something to write.
@@ -53,8 +139,9 @@ impl Session {
         control: impl Fn(usize) -> &'f [f64],
     ) -> Result<Slices, RunError> {
         self.claim()?;
-        let slices = Slices::thin(&self.problem, self.slices, times, value, control);
-        slices.write(&self.problem, &self.out.path().join(SOLUTION))?;
+        let (grid, components) = (self.problem.grid(), self.problem.control_dim());
+        let slices = Slices::thin((grid.len(), components), self.slices, times, value, control);
+        slices.write(grid, &self.out.path().join(SOLUTION))?;
         Ok(slices)
     }
 
@@ -89,9 +176,8 @@ impl Session {
 
     /// First lines of every summary.
     pub fn heading(&self) -> Vec<String> {
-        let file = &self.problem.file;
-        let mut lines = vec![format!("{} on {}", self.command, file.name)];
-        lines.extend(file.description.clone());
+        let mut lines = vec![format!("{} on {}", self.command, self.problem.name())];
+        lines.extend(self.problem.description().map(str::to_string));
         lines
     }
 }
@@ -120,13 +206,17 @@ pub(super) fn directory_of(problem: &Path) -> &Path {
     }
 }
 
-fn apply(command: &str, options: &Options, file: &mut ProblemFile) -> Result<(), RunError> {
+fn override_nodes(options: &Options, grid: &mut GridSpec) {
     if let Some(nodes) = &options.nodes {
-        file.grid.nodes = match nodes.as_slice() {
-            [n] => vec![*n; file.grid.nodes.len()],
+        grid.nodes = match nodes.as_slice() {
+            [n] => vec![*n; grid.nodes.len()],
             _ => nodes.clone(),
         };
     }
+}
+
+fn apply(command: &str, options: &Options, file: &mut ProblemFile) -> Result<(), RunError> {
+    override_nodes(options, &mut file.grid);
     if let Some(steps) = &options.steps {
         match (command, steps.as_slice()) {
             ("bridge", _) => file.bridge_steps = steps.clone(),
@@ -141,6 +231,31 @@ fn apply(command: &str, options: &Options, file: &mut ProblemFile) -> Result<(),
         file.seed = seed;
     }
     Ok(())
+}
+
+/// What was solved in which time, what was picked and why, and the certificate.
+pub(super) fn route_lines(nodes: usize, seconds: f64, route: &RouteReport, controlled: bool) -> Vec<String> {
+    let steps = route.steps().map_or(String::new(), |n| format!(" {n} steps,"));
+    let mut lines = vec![
+        format!("  {nodes} nodes,{steps} {}: {seconds:.3} s", route.scheme),
+        format!("  route {}: {}", route.route.replace('_', " "), route.reason),
+    ];
+    if let Some(certificate) = &route.certificate {
+        let estimate = certificate.richardson.as_ref();
+        // at a switch the largest error does not fall under refinement
+        let control = estimate.filter(|_| controlled).map(|e| match e.control_observed_order {
+            Some(order) if order < 0.5 => format!(", of the control about {:.1e} on average", e.control_mean_error),
+            _ => format!(", of the control {:.1e}", e.control_error),
+        });
+        lines.push(format!(
+            "  certificate: error of V about {}{} (order {}); residual {}",
+            shown(estimate.map(|e| e.value_error)),
+            control.unwrap_or_default(),
+            shown_order(estimate.and_then(|e| e.observed_order)),
+            shown(certificate.residual.as_ref().map(|r| r.sup))
+        ));
+    }
+    lines
 }
 
 /// A number for a summary, or a dash.

@@ -5,14 +5,16 @@
 mod bridge;
 mod check;
 mod common;
+mod controlled;
 mod pift;
 mod progress;
 mod rollout;
 mod solve;
 
-use crate::problem::ProblemError;
+use crate::problem::{AnyProblemFile, ProblemError};
 use crate::run::RunError;
 use clap::{Args, Parser, Subcommand};
+use common::Session;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -88,15 +90,27 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Result<(), RunError> {
-    type Run = fn(&common::Session) -> Result<(), RunError>;
-    let (name, run, options): (_, Run, _) = match command {
-        Command::Check { problem } => return check::run(&problem),
-        Command::Solve(options) => ("solve", solve::run, options),
-        Command::Rollout(options) => ("rollout", rollout::run, options),
-        Command::Pift(options) => ("pift", pift::run, options),
-        Command::Bridge(options) => ("bridge", bridge::run, options),
+    let (name, options): (&'static str, _) = match &command {
+        Command::Check { problem } => return check::run(problem),
+        Command::Solve(options) => ("solve", options),
+        Command::Rollout(options) => ("rollout", options),
+        Command::Pift(options) => ("pift", options),
+        Command::Bridge(options) => ("bridge", options),
     };
-    let work = || common::Session::open(name, &options).and_then(|session| run(&session));
+    let work = || {
+        let file = AnyProblemFile::read(&options.problem)?;
+        if let (Command::Solve(_), AnyProblemFile::Controlled(_)) = (&command, &file) {
+            return controlled::run(&Session::open(name, options, file)?);
+        }
+        let session = Session::open(name, options, file)?;
+        match &command {
+            Command::Check { .. } => Ok(()),
+            Command::Solve(_) => solve::run(&session),
+            Command::Rollout(_) => rollout::run(&session),
+            Command::Pift(_) => pift::run(&session),
+            Command::Bridge(_) => bridge::run(&session),
+        }
+    };
     let Some(threads) = options.threads else { return work() };
     // a pool of our own: libraries may have started the global one already
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build();

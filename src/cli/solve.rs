@@ -1,20 +1,21 @@
 //! `solve`: the HJB solution, its errors, value and control.
 
-use super::common::{Session, shown};
+use super::common::{Session, route_lines, shown};
 use crate::report::draw;
-use crate::run::{RunError, solve};
+use crate::run::{RunError, solve_by_route};
 
 pub(super) fn run(session: &Session) -> Result<(), RunError> {
     let problem = &session.problem;
-    let run = solve(problem, problem.file.time_steps, &session.bars)?;
+    let run = solve_by_route(problem, session.levels(), &session.bars)?;
     let solution = &run.solution;
     let slices = session.write_slices(solution.times(), |k| solution.value(k), |k| &run.controls[k])?;
     let mut report = session.report();
     session.add_figures(&mut report, draw::value_and_control(problem, &slices, session.out.path(), "value_and_control"));
     session.add_figures(&mut report, draw::profiles(problem, &slices, run.exact.as_deref(), session.out.path()));
+    session.add_figures(&mut report, draw::planes(problem, &slices, session.out.path()));
     let r = &run.report;
     let mut summary = session.heading();
-    summary.push(format!("  {} nodes, {} steps, {}: {:.3} s", problem.grid.len(), problem.file.time_steps, r.scheme, r.seconds));
+    summary.extend(route_lines(problem.grid.len(), r.seconds, &r.route, true));
     if let Some(reference) = r.reference {
         summary.push(format!("  against {reference}: sup error of V {}, of U {}", shown(r.value_error), shown(r.control_error)));
     }

@@ -1,14 +1,28 @@
 //! Problem files: what a user writes, checked and turned into model objects.
 //!
-//! [`spec`] holds the file's types, [`ProblemFile::read`] parses one, [`Problem`] is the resolved problem the commands run.
+//! | kind | file | resolved |
+//! |---|---|---|
+//! | `fine_tuning` (or absent) | [`ProblemFile`], its types in [`spec`] | [`Problem`] |
+//! | `controlled_diffusion` | [`ControlledFile`], its types in [`controlled_spec`] | [`ControlledProblem`] |
+//!
+//! [`AnyProblemFile`] reads either.
 
+mod any;
+mod controlled;
+pub mod controlled_spec;
 mod error;
+mod formula_text;
+mod grid;
 mod resolve;
 mod samples;
 pub mod spec;
 mod tagged;
 
+pub use any::AnyProblemFile;
+pub use controlled::{ControlledProblem, ExactFormulas, FormulaOfTime, FormulaTarget};
+pub use controlled_spec::ControlledFile;
 pub use error::ProblemError;
-pub(crate) use resolve::require_memory;
+pub use formula_text::{FormulaText, MatrixSpec};
+pub(crate) use grid::require_memory;
 pub use resolve::{DataColumns, Problem};
 pub use spec::ProblemFile;

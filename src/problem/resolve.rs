@@ -1,10 +1,12 @@
 //! From a parsed file to model objects, with the checks that need more than one field.
 
 use super::error::ProblemError;
+use super::grid::{compare_on, grid};
 use super::samples::read_columns;
-use super::spec::{InitialLawSpec, KlFunctionSpec, KlWeightSpec, PriorSpec, ProblemFile, RegionSpec, RewardSpec, ScheduleSpec};
+use super::spec::{
+    InitialLawSpec, KlFunctionSpec, KlWeightSpec, PriorSpec, ProblemFile, RegionSpec, RewardSpec, ScheduleSpec, SchemeSpec,
+};
 use hjbridge_model::exact::{closed_form, tilt};
-use hjbridge_model::grid::MIN_NODES;
 use hjbridge_model::law::{Bandwidth, KernelDensity, Standardization};
 use hjbridge_model::{
     Axis, Bump, FineTuning, Formula, GaussianMixture, InitialLaw, KlWeight, Law, ModelError, QuadraticTerm, Region, Reward,
@@ -14,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Dimensions that grids are made for.
-const MOST_DIMENSIONS: usize = 3;
+pub(super) const MOST_DIMENSIONS: usize = 3;
 
 /// Largest mass of a law that the grid may leave outside.
 const CUT_OFF: f64 = 1e-4;
@@ -53,6 +55,7 @@ impl Problem {
     pub fn resolve(mut file: ProblemFile, directory: &Path) -> Result<Self, ProblemError> {
         check_name(&file.name)?;
         check_counts(&file)?;
+        check_scheme(&mut file.scheme)?;
         let schedule = schedule(&file)?;
         let (prior, data) = prior(&mut file.prior, directory)?;
         let dim = prior.mean().len();
@@ -68,10 +71,10 @@ impl Problem {
             InitialLawSpec::Optimal => InitialLaw::Optimal,
         };
         let model = FineTuning::new(schedule, prior, reward, kl_weight, initial)?;
-        let grid = grid(&file, dim)?;
+        let grid = grid(&file.grid, dim, dim, file.time_steps)?;
         check_cut_off(&model, &grid)?;
         check_resolution(&model, &grid)?;
-        let compare_on = compare_on(&file, &grid)?;
+        let compare_on = compare_on(file.compare_on.as_ref(), &grid)?;
         file.compare_on = Some(RegionSpec { lower: compare_on.lower().to_vec(), upper: compare_on.upper().to_vec() });
         // a Riccati equation that blows up means that the value is infinite
         closed_form(&model).map_err(|e| match e {
@@ -108,7 +111,7 @@ impl Problem {
 }
 
 /// The name becomes a folder, so it must not be a path.
-fn check_name(name: &str) -> Result<(), ProblemError> {
+pub(super) fn check_name(name: &str) -> Result<(), ProblemError> {
     let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
         let allowed = "letters, digits, - _ and . (not first), at most 100 bytes";
@@ -210,118 +213,33 @@ fn reward(spec: &mut RewardSpec, kl_weight: &KlWeight) -> Result<Reward, Problem
     }
 }
 
-fn grid(file: &ProblemFile, dim: usize) -> Result<Arc<TensorGrid>, ProblemError> {
-    let g = &file.grid;
-    for (field, found) in [("grid.lower", g.lower.len()), ("grid.upper", g.upper.len()), ("grid.nodes", g.nodes.len())] {
-        if found != dim {
-            return Err(ModelError::Shape { field: field.into(), found, expected: dim }.into());
-        }
-    }
-    if let Some(s) = g.stretch.as_ref().filter(|s| s.center.len() != dim) {
-        let shape = ModelError::Shape { field: "grid.stretch.center".into(), found: s.center.len(), expected: dim };
-        return Err(shape.into());
-    }
-    check_axes(file)?;
-    check_memory(file)?;
-    let axes = (0..dim)
-        .map(|i| {
-            let axis = match &g.stretch {
-                None => Axis::uniform(g.lower[i], g.upper[i], g.nodes[i]),
-                Some(s) => Axis::stretched(g.lower[i], g.upper[i], g.nodes[i], s.center[i], s.strength),
-            };
-            // what check_axes does not foresee: nodes that round to the same number
-            axis.map_err(|e| ProblemError::invalid(format!("grid.nodes[{i}]"), g.nodes[i], e.to_string()))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Arc::new(TensorGrid::new(axes).map_err(|e| e.within("grid"))?))
+/// A number of time steps.
+pub(super) fn check_steps(field: &str, n: usize) -> Result<(), ProblemError> {
+    const MOST_STEPS: usize = 10_000_000;
+    if (1..=MOST_STEPS).contains(&n) { Ok(()) } else { Err(ProblemError::invalid(field, n, format!("1 to {MOST_STEPS}"))) }
 }
 
-/// The numbers of each axis, by the names they have in the file.
-fn check_axes(file: &ProblemFile) -> Result<(), ProblemError> {
-    let g = &file.grid;
-    for i in 0..g.nodes.len() {
-        let (lower, upper) = (g.lower[i], g.upper[i]);
-        for (field, value) in [("lower", lower), ("upper", upper)] {
-            if !(value.is_finite() && value.abs() <= LARGEST) {
-                return Err(ProblemError::invalid(
-                    format!("grid.{field}[{i}]"),
-                    value,
-                    format!("finite, at most {LARGEST:e} in size"),
-                ));
-            }
-        }
-        if upper <= lower {
-            return Err(ProblemError::invalid(
-                format!("grid.upper[{i}]"),
-                upper,
-                format!("must exceed grid.lower[{i}] = {lower}"),
-            ));
-        }
-        if g.nodes[i] < MIN_NODES {
-            return Err(ProblemError::invalid(format!("grid.nodes[{i}]"), g.nodes[i], format!("at least {MIN_NODES}")));
-        }
-        if let Some(s) = &g.stretch {
-            if !(lower..=upper).contains(&s.center[i]) {
-                let allowed = format!("must lie in [{lower}, {upper}]");
-                return Err(ProblemError::invalid(format!("grid.stretch.center[{i}]"), s.center[i], allowed));
-            }
-            if !(s.strength > 0.0 && s.strength <= 1e4) {
-                return Err(ProblemError::invalid("grid.stretch.strength", s.strength, "must be positive, at most 1e4"));
-            }
-        }
+/// Check the scheme and fill in its defaults.
+pub(super) fn check_scheme(scheme: &mut SchemeSpec) -> Result<(), ProblemError> {
+    if let Some(order) = scheme.order.filter(|o| ![4, 6, 8].contains(o)) {
+        return Err(ProblemError::invalid("scheme.order", order, "4, 6 or 8"));
     }
+    if let Some(tolerance) = scheme.tolerance.filter(|t| !(*t > 0.0 && *t <= 0.1)) {
+        return Err(ProblemError::invalid("scheme.tolerance", tolerance, "in (0, 0.1]"));
+    }
+    *scheme = SchemeSpec { route: Some(scheme.route()), space: Some(scheme.space()), time: Some(scheme.time()), ..*scheme };
     Ok(())
-}
-
-/// Largest coordinate.
-const LARGEST: f64 = 1e100;
-
-/// Bytes that a command needs for this grid, as far as they grow with it. Measured peaks are below this.
-///
-/// `levels` time levels of V, U and one more field of the control's size are kept, and 129 of them are copied for output.
-pub(crate) fn memory_needed(nodes: &[usize], levels: f64) -> f64 {
-    let total: f64 = nodes.iter().map(|&n| n as f64).product();
-    let dim = nodes.len() as f64;
-    8.0 * total * ((1.0 + 2.0 * dim) * levels + 3.0 * (1.0 + dim) * levels.min(129.0) + 100.0 + 60.0 * dim)
-}
-
-fn check_memory(file: &ProblemFile) -> Result<(), ProblemError> {
-    require_memory(&file.grid.nodes, file.time_steps)
-}
-
-/// An error when `steps` time steps on this grid do not fit in memory.
-pub(crate) fn require_memory(nodes: &[usize], steps: usize) -> Result<(), ProblemError> {
-    let (need, have) = (memory_needed(nodes, steps as f64 + 1.0), memory_available());
-    if need > have {
-        let value = format!("{nodes:?} with {steps} time steps");
-        let allowed = format!("needs about {:.1} GB; {:.1} GB are available", need / 1e9, have / 1e9);
-        return Err(ProblemError::invalid("grid.nodes", value, allowed));
-    }
-    Ok(())
-}
-
-/// Bytes of memory that may be used: what the system reports as available, or 4 GB where it reports nothing.
-fn memory_available() -> f64 {
-    let reported = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
-        line.split_whitespace().nth(1)?.parse::<f64>().ok()
-    });
-    reported.map_or(4e9, |kib| kib * 1024.0)
 }
 
 fn check_counts(file: &ProblemFile) -> Result<(), ProblemError> {
-    const MOST_STEPS: usize = 10_000_000;
     const MOST_PATHS: usize = 1_000_000_000_000;
     const MOST_ITERATIONS: usize = 100_000;
-    let steps = |field: &str, n: usize| {
-        if (1..=MOST_STEPS).contains(&n) { Ok(()) } else { Err(ProblemError::invalid(field, n, format!("1 to {MOST_STEPS}"))) }
-    };
-    steps("time_steps", file.time_steps)?;
+    check_steps("time_steps", file.time_steps)?;
     if file.bridge_steps.is_empty() {
         return Err(ProblemError::invalid("bridge_steps", "[]", "at least one N"));
     }
     for (i, &n) in file.bridge_steps.iter().enumerate() {
-        steps(&format!("bridge_steps[{i}]"), n)?;
+        check_steps(&format!("bridge_steps[{i}]"), n)?;
         if i > 0 && n <= file.bridge_steps[i - 1] {
             return Err(ProblemError::invalid(format!("bridge_steps[{i}]"), n, "must be larger than the entry before it"));
         }
@@ -415,37 +333,3 @@ fn check_resolution(model: &FineTuning, grid: &TensorGrid) -> Result<(), Problem
 
 /// Largest error of the initial law's mass by the trapezoidal rule.
 const UNRESOLVED: f64 = 1e-3;
-
-fn compare_on(file: &ProblemFile, grid: &TensorGrid) -> Result<Region, ProblemError> {
-    // regions name their corners region.lower[i]
-    let within = |e: ModelError| match e {
-        ModelError::Invalid { field, value, allowed } => {
-            ModelError::Invalid { field: field.replacen("region", "compare_on", 1), value, allowed }
-        }
-        other => other.within("compare_on"),
-    };
-    let region = match &file.compare_on {
-        Some(r) => Region::new(r.lower.clone(), r.upper.clone()).map_err(within)?,
-        None => {
-            let quarter = |a: &Axis, w: f64| a.lower() + w * (a.upper() - a.lower());
-            Region::new(
-                grid.axes().iter().map(|a| quarter(a, 0.25)).collect(),
-                grid.axes().iter().map(|a| quarter(a, 0.75)).collect(),
-            )
-            .map_err(within)?
-        }
-    };
-    if region.dim() != grid.dim() {
-        return Err(ModelError::Shape { field: "compare_on".into(), found: region.dim(), expected: grid.dim() }.into());
-    }
-    for (i, axis) in grid.axes().iter().enumerate() {
-        for (field, v) in [("lower", region.lower()[i]), ("upper", region.upper()[i])] {
-            if !axis.contains(v) {
-                let allowed = format!("must lie in the grid's [{}, {}]", axis.lower(), axis.upper());
-                return Err(ProblemError::invalid(format!("compare_on.{field}[{i}]"), v, allowed));
-            }
-        }
-    }
-    grid.region_nodes(Some(&region)).map_err(within)?;
-    Ok(region)
-}

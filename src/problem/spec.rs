@@ -11,6 +11,9 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProblemFile {
+    /// `fine_tuning`, or absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<FineTuningKind>,
     /// Name of the problem; the output goes to `out/NAME`.
     pub name: String,
     /// One sentence for reports.
@@ -55,6 +58,14 @@ pub struct ProblemFile {
     /// Names of the coordinates with their units, for plots; default: the columns' names, or y.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis_labels: Option<Vec<String>>,
+}
+
+/// The kind of these files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FineTuningKind {
+    /// `fine_tuning`.
+    FineTuning,
 }
 
 fn default_time_steps() -> usize {
@@ -321,14 +332,58 @@ pub struct RegionSpec {
     pub upper: Vec<f64>,
 }
 
-/// Schemes of the HJB solver.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How the HJB equation is solved. Fields that are absent are filled in when the problem is resolved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchemeSpec {
-    /// Space.
-    pub space: SpaceSpec,
-    /// Time.
-    pub time: TimeSpec,
+    /// The route; default: `monotone` when `space` or `time` is given, otherwise `auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteSpec>,
+    /// Space scheme of the monotone route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub space: Option<SpaceSpec>,
+    /// Time scheme of the monotone route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeSpec>,
+    /// Order of the differences of the high-order route: 4, 6 or 8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<usize>,
+    /// Tolerance of a time step of the high-order route, relative and absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
+}
+
+impl SchemeSpec {
+    /// The route.
+    pub fn route(&self) -> RouteSpec {
+        let monotone = self.space.is_some() || self.time.is_some();
+        self.route.unwrap_or(if monotone { RouteSpec::Monotone } else { RouteSpec::Auto })
+    }
+
+    /// The space scheme of the monotone route.
+    pub fn space(&self) -> SpaceSpec {
+        self.space.unwrap_or_default()
+    }
+
+    /// The time scheme of the monotone route.
+    pub fn time(&self) -> TimeSpec {
+        self.time.unwrap_or_default()
+    }
+}
+
+/// Routes to the solution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteSpec {
+    /// The one with the smallest error for its cost, found by measurement.
+    #[default]
+    Auto,
+    /// Differences of high order, adaptive in time: for smooth data.
+    HighOrder,
+    /// Monotone differences and policy iteration.
+    Monotone,
+    /// The linear equation for exp(V/beta), where the weight of the control allows it.
+    ColeHopf,
 }
 
 /// Space schemes.
@@ -340,6 +395,8 @@ pub enum SpaceSpec {
     /// Second order where that keeps the coefficients positive.
     #[default]
     Hybrid,
+    /// Exponentially fitted (Scharfetter-Gummel): second order, and accurate in boundary layers.
+    Fitted,
 }
 
 /// Time schemes.
@@ -440,20 +497,24 @@ impl ProblemFile {
     /// # Errors
     /// As [`ProblemFile::read`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ProblemError> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let parse_error = |field: String, e: &serde_json::Error| {
-            let full = e.to_string();
-            let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(m, _)| m);
-            let (field, message) = match split(message) {
-                Some(("", rest)) => (field, rest),
-                Some((inner, rest)) => (format!("{field}.{inner}"), rest),
-                None => (field, message),
-            };
-            ProblemError::Parse { path: path.into(), line: e.line(), column: e.column(), field, message: message.into() }
-        };
-        let file: ProblemFile =
-            serde_path_to_error::deserialize(&mut json).map_err(|e| parse_error(e.path().to_string(), e.inner()))?;
-        json.end().map_err(|e| parse_error(".".into(), &e))?;
-        Ok(file)
+        parse_json(text, path)
     }
+}
+
+/// Parse a file of any of our types, with line, column and field in errors.
+pub(super) fn parse_json<T: de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ProblemError> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let parse_error = |field: String, e: &serde_json::Error| {
+        let full = e.to_string();
+        let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(m, _)| m);
+        let (field, message) = match split(message) {
+            Some(("", rest)) => (field, rest),
+            Some((inner, rest)) => (format!("{field}.{inner}"), rest),
+            None => (field, message),
+        };
+        ProblemError::Parse { path: path.into(), line: e.line(), column: e.column(), field, message: message.into() }
+    };
+    let file: T = serde_path_to_error::deserialize(&mut json).map_err(|e| parse_error(e.path().to_string(), e.inner()))?;
+    json.end().map_err(|e| parse_error(".".into(), &e))?;
+    Ok(file)
 }

@@ -12,8 +12,17 @@ pub const REPORT: &str = "report.json";
 pub const SOLUTION: &str = "solution.npz";
 
 /// Stems of all figures that a command may draw.
-const FIGURES: [&str; 7] =
-    ["value_and_control", "value_profiles", "control_profiles", "densities", "paths", "contraction", "bridge"];
+const FIGURES: [&str; 9] = [
+    "value_and_control",
+    "value_profiles",
+    "control_profiles",
+    "plane_start",
+    "plane_late",
+    "densities",
+    "paths",
+    "contraction",
+    "bridge",
+];
 
 /// A directory that takes the files of one run.
 ///

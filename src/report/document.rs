@@ -2,8 +2,8 @@
 
 use super::figure::FigureInfo;
 use crate::bridge::BridgeReport;
-use crate::problem::ProblemFile;
-use crate::run::{PiFtReport, RolloutReport, SolveReport};
+use crate::problem::AnyProblemFile;
+use crate::run::{ControlledReport, PiFtReport, RolloutReport, SolveReport};
 use serde::Serialize;
 
 /// Version of the report's layout; raised when a field changes its meaning.
@@ -25,8 +25,10 @@ pub struct Report {
     /// Why not.
     pub error: Option<String>,
     /// The problem with defaults filled in and flags applied.
-    pub problem: ProblemFile,
-    /// The HJB solution.
+    pub problem: AnyProblemFile,
+    /// The HJB solution of a controlled diffusion.
+    pub controlled: Option<ControlledReport>,
+    /// The HJB solution of a fine-tuning problem.
     pub solve: Option<SolveReport>,
     /// The simulation.
     pub rollout: Option<RolloutReport>,
@@ -42,7 +44,7 @@ pub struct Report {
 
 impl Report {
     /// An empty report of `command` on `problem`.
-    pub fn new(command: &'static str, problem: ProblemFile) -> Self {
+    pub fn new(command: &'static str, problem: impl Into<AnyProblemFile>) -> Self {
         Report {
             program: "hjbridge",
             version: env!("CARGO_PKG_VERSION"),
@@ -50,7 +52,8 @@ impl Report {
             command,
             complete: true,
             error: None,
-            problem,
+            problem: problem.into(),
+            controlled: None,
             solve: None,
             rollout: None,
             pift: None,

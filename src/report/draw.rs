@@ -1,6 +1,7 @@
-//! The figures of each command, from its arrays. One-dimensional problems only; others get no pictures yet.
+//! The figures of each command on a fine-tuning problem, from its arrays. In two dimensions only `solve` draws, in three none.
 
 use super::ReportError;
+use super::draw_plane::Plane;
 use super::figure::{
     Colours, Contraction, ContractionSeries, Convergence, ConvergenceSeries, Densities, DensityLine, FigureInfo, HeatMap,
     Histogram, Paths, Profile, Profiles, SideDensity, ValueAndControl, save,
@@ -59,6 +60,20 @@ pub fn value_and_control(problem: &Problem, slices: &Slices, directory: &Path, s
         control: map("Optimal control U(t,y)", &control, "U", Colours::Diverging),
     };
     Ok(vec![save(&figure, directory, stem)?])
+}
+
+/// V and U over the plane at t = 0 and at the stored time next to 3T/4, in two dimensions.
+pub fn planes(problem: &Problem, slices: &Slices, directory: &Path) -> Drawn {
+    if problem.dim() != 2 || slices.times.is_empty() {
+        return Ok(Vec::new());
+    }
+    let labels = [problem.axis_label(0), problem.axis_label(1)];
+    let plane = Plane { grid: &problem.grid, region: &problem.compare_on, labels: &labels, slices, symbols: ("y", "U") };
+    let late = 3 * (slices.times.len() - 1) / 4;
+    [(0, "plane_start"), (late, "plane_late")]
+        .into_iter()
+        .map(|(k, stem)| plane.draw(k, Some(slices.times[k]), directory, stem))
+        .collect()
 }
 
 /// V at five times against the closed form, and the same for U.

@@ -8,7 +8,7 @@
 //! | figures (`.svg` and `.png`) | [`figure::Figure`], [`figure::save`] | `report/figure/` |
 //! | `report.json` | [`Report`] | `report/document.rs` |
 //! | value and control over time | [`Slices`] | `report/slices.rs` |
-//! | the figures of a command | [`draw`] | `report/draw.rs` |
+//! | the figures of a command | [`draw`], [`draw_controlled`] | `report/draw.rs`, `report/draw_controlled.rs` |
 //! | what may be overwritten | [`OutputDirectory`] | `report/directory.rs` |
 //!
 //! Every file appears whole or not at all: it is written beside its target and renamed over it.
@@ -42,6 +42,8 @@ mod atomic;
 mod directory;
 mod document;
 pub mod draw;
+pub mod draw_controlled;
+mod draw_plane;
 mod error;
 pub mod figure;
 mod npz;

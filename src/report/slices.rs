@@ -1,7 +1,7 @@
 //! Value and control over (t, y) as they are stored in `solution.npz`.
 
 use super::{NpzFile, ReportError};
-use crate::problem::Problem;
+use hjbridge_model::TensorGrid;
 use std::path::Path;
 
 /// Most time slices stored unless asked for otherwise.
@@ -13,30 +13,32 @@ pub struct Slices {
     pub times: Vec<f64>,
     /// V, time by time, node by node.
     pub value: Vec<f64>,
-    /// U, time by time, node by node, component by component.
+    /// U (v for a controlled diffusion), time by time, node by node, component by component.
     pub control: Vec<f64>,
+    /// Number m of components of the control.
+    pub components: usize,
 }
 
 impl Slices {
     /// At most `most` (at least 2) of the given levels, the first and the last among them, as evenly spaced as integers allow.
     ///
-    /// `value(k)` has one entry for each node, `control(k)` is component by component.
+    /// `value(k)` has one entry for each of the n nodes, `control(k)` is component by component.
     pub fn thin<'f>(
-        problem: &Problem,
+        (n, components): (usize, usize),
         most: usize,
         times: &[f64],
         value: impl Fn(usize) -> &'f [f64],
         control: impl Fn(usize) -> &'f [f64],
     ) -> Self {
-        let (n, d, levels) = (problem.grid.len(), problem.dim(), times.len());
+        let levels = times.len();
         let count = levels.min(most.max(2));
-        let mut out = Slices { times: Vec::with_capacity(count), value: Vec::new(), control: Vec::new() };
+        let mut out = Slices { times: Vec::with_capacity(count), value: Vec::new(), control: Vec::new(), components };
         for i in 0..count {
             let k = if count > 1 { (i * (levels - 1) + (count - 1) / 2) / (count - 1) } else { 0 };
             out.times.push(times[k]);
             out.value.extend_from_slice(value(k));
             let u = control(k);
-            out.control.extend((0..n).flat_map(|j| (0..d).map(move |c| u[c * n + j])));
+            out.control.extend((0..n).flat_map(|j| (0..components).map(move |c| u[c * n + j])));
         }
         out
     }
@@ -45,17 +47,17 @@ impl Slices {
     ///
     /// # Errors
     /// The file system refuses.
-    pub fn write(&self, problem: &Problem, path: &Path) -> Result<(), ReportError> {
-        let names: Vec<String> = (0..problem.dim()).map(|i| format!("axis{i}")).collect();
+    pub fn write(&self, grid: &TensorGrid, path: &Path) -> Result<(), ReportError> {
+        let names: Vec<String> = (0..grid.dim()).map(|i| format!("axis{i}")).collect();
         let mut file = NpzFile::new();
-        for (name, axis) in names.iter().zip(problem.grid.axes()) {
+        for (name, axis) in names.iter().zip(grid.axes()) {
             file.array(name, &[axis.len()], axis.nodes())?;
         }
         let mut shape = vec![self.times.len()];
-        shape.extend_from_slice(problem.grid.shape());
+        shape.extend_from_slice(grid.shape());
         file.array("time", &shape[..1], &self.times)?;
         file.array("value", &shape, &self.value)?;
-        shape.push(problem.dim());
+        shape.push(self.components);
         file.array("control", &shape, &self.control)?;
         file.write(path)
     }

@@ -39,7 +39,14 @@ impl RunError {
         match self {
             RunError::Problem(_) | RunError::Unsupported(_) => true,
             RunError::Model(e) => !matches!(e, ModelError::Integration { .. }),
-            RunError::Hjb(e) => matches!(e, HjbError::Invalid { .. } | HjbError::Memory { .. } | HjbError::Unsupported { .. }),
+            RunError::Hjb(HjbError::Model(e)) => !matches!(e, ModelError::Integration { .. }),
+            RunError::Hjb(e) => matches!(
+                e,
+                HjbError::Invalid { .. }
+                    | HjbError::Memory { .. }
+                    | HjbError::Unsupported { .. }
+                    | HjbError::ControlWeight { .. }
+            ),
             RunError::PiFt(e) => matches!(e, PiFtError::Invalid { .. } | PiFtError::Unsupported { .. }),
             RunError::Rollout(e) => matches!(e, RolloutError::Invalid { .. } | RolloutError::Dimension { .. }),
             RunError::Report(e) => matches!(e, ReportError::Invalid { .. }),

@@ -2,23 +2,27 @@
 //!
 //! A run that fails half-way returns what it finished together with the failure.
 
+mod controlled;
 mod error;
 mod initial;
 mod norms;
 mod pift;
 mod progress;
 mod rollout;
+mod route;
 mod score;
 mod solve;
 
+pub use controlled::{ControlledReport, ControlledRun, StartValue, evaluate_everywhere, solve_controlled};
 pub use error::RunError;
 pub use initial::initial_mean;
 pub use norms::{SliceError, SupError, slice_errors};
 pub use pift::{PiFtReport, PiFtRun, pift};
 pub use progress::{Progress, Silent};
 pub use rollout::{RolloutReport, RolloutRun, rollout};
+pub use route::{RouteReport, SolverInfo};
 pub use score::tabulated_score;
-pub use solve::{SolveReport, SolveRun, hjb_params, solve};
+pub use solve::{SolveReport, SolveRun, hjb_params, solve, solve_by_route};
 
 pub(crate) use norms::{RegionPoints, RegionSlice, worst};
 pub(crate) use pift::{ddpm_params, pift_params};

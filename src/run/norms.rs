@@ -2,8 +2,8 @@
 
 use super::RunError;
 use crate::problem::Problem;
-use hjbridge_model::PointBlock;
 use hjbridge_model::exact::ClosedForm;
+use hjbridge_model::{PointBlock, Region, TensorGrid};
 use serde::Serialize;
 
 /// A largest error and where it is.
@@ -41,14 +41,14 @@ pub(crate) struct RegionSlice {
 }
 
 impl RegionPoints {
-    /// The nodes in the problem's comparison box.
-    pub fn new(problem: &Problem) -> Result<Self, RunError> {
-        let nodes: Vec<usize> = problem.grid.region_nodes(Some(&problem.compare_on))?.collect();
-        let d = problem.dim();
+    /// The nodes in a comparison box.
+    pub fn new(grid: &TensorGrid, region: &Region) -> Result<Self, RunError> {
+        let nodes: Vec<usize> = grid.region_nodes(Some(region))?.collect();
+        let d = grid.dim();
         let mut points = PointBlock::zeros(d, nodes.len());
         let mut y = vec![0.0; d];
         for (j, &node) in nodes.iter().enumerate() {
-            problem.grid.node(node, &mut y);
+            grid.node(node, &mut y);
             points.as_mut().set_point(j, &y);
         }
         Ok(RegionPoints { nodes, points })
@@ -76,9 +76,9 @@ impl RegionPoints {
         RegionSlice { value: self.nodes.iter().map(|&node| value[node]).collect(), control: u }
     }
 
-    /// Errors of V (n values) and U (d x n, component by component) at time t.
+    /// Errors of V (n values) and U (m x n, component by component) at time t.
     pub fn errors(&self, reference: &RegionSlice, t: f64, value: &[f64], control: &[f64]) -> SliceError {
-        let (n, d) = (value.len(), self.points.dim());
+        let (n, d) = (value.len(), reference.control.dim());
         let (v, u) = (&reference.value, &reference.control);
         let gap_v = |j: usize| (value[self.nodes[j]] - v[j]).abs();
         let gap_u = |j: usize| (0..d).map(|i| (control[i * n + self.nodes[j]] - u.coord(i)[j]).powi(2)).sum::<f64>().sqrt();
@@ -106,7 +106,7 @@ pub fn slice_errors<'s>(
     slice: impl Fn(usize) -> (f64, &'s [f64], &'s [f64]) + Sync,
 ) -> Result<Vec<SliceError>, RunError> {
     use rayon::prelude::*;
-    let region = RegionPoints::new(problem)?;
+    let region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
     Ok((0..count)
         .into_par_iter()
         .map(|i| {
@@ -117,9 +117,9 @@ pub fn slice_errors<'s>(
 }
 
 /// The largest error over slices, with its place.
-pub(crate) fn worst(problem: &Problem, errors: impl Iterator<Item = (f64, (f64, usize))>) -> Option<SupError> {
+pub(crate) fn worst(grid: &TensorGrid, errors: impl Iterator<Item = (f64, (f64, usize))>) -> Option<SupError> {
     let (t, (error, node)) = errors.reduce(|a, b| if b.1.0 > a.1.0 || b.1.0.is_nan() { b } else { a })?;
-    let mut y = vec![0.0; problem.dim()];
-    problem.grid.node(node, &mut y);
+    let mut y = vec![0.0; grid.dim()];
+    grid.node(node, &mut y);
     Some(SupError { error, t, y })
 }

@@ -127,7 +127,7 @@ pub(crate) fn pift_params(problem: &Problem, track: bool) -> PiFtParams {
 /// Input that does not fit. A numerical failure is returned inside the run, with the steps finished.
 pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<PiFtRun, RunError> {
     let exact = closed_form(&problem.model)?;
-    let region = RegionPoints::new(problem)?;
+    let region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
     let start = std::time::Instant::now();
     let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, steps))?;
     let solver = PiFt::new(&ddpm, problem.grid.clone(), pift_params(problem, true))?;
@@ -163,10 +163,10 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
         Some(exact) => super::slice_errors(problem, exact.as_ref(), count, |i| (times[i], &values[i], &controls[i]))?,
         None => Vec::new(),
     };
-    let value_at = worst(problem, errors.iter().map(|e| (e.t, e.value)));
+    let value_at = worst(&problem.grid, errors.iter().map(|e| (e.t, e.value)));
     // a step without noise (posterior variance, the last one) has no control to compare
     let noisy = |e: &&SliceError| ddpm.times().iter().zip(ddpm.variances()).any(|(t, v)| *t == e.t && *v > 0.0);
-    let control_at = worst(problem, errors.iter().filter(noisy).map(|e| (e.t, e.control)));
+    let control_at = worst(&problem.grid, errors.iter().filter(noisy).map(|e| (e.t, e.control)));
     let (probe_node, probe) = probe(problem, &region);
     let report = PiFtReport {
         seconds,

@@ -1,25 +1,23 @@
 //! `solve`: the HJB equation on the problem's grid, against the closed form where there is one.
 
 use super::norms::{SupError, slice_errors, worst};
+use super::route::{Equation, RouteReport, Solved};
 use super::{Progress, RunError, initial_mean};
 use crate::problem::Problem;
-use crate::problem::spec::{SpaceSpec, TimeSpec};
-use hjbridge_hjb::{HjbInfo, HjbParams, HjbSolver, Space, Storage, Time, ValueFunction};
+use hjbridge_hjb::{Faces, HjbError, HjbParams, Sense, ValueFunction};
 use hjbridge_model::exact::{ClosedForm, closed_form};
 use hjbridge_model::{Extrapolation, Interpolation, PointBlock, TableFeedback};
 use rayon::prelude::*;
 use serde::Serialize;
 
-/// Bytes up to which all time levels are kept; above, 129 of them.
-const KEEP_ALL: usize = 1 << 30;
-
 /// Section `solve` of the report.
 #[derive(Clone, Debug, Serialize)]
 pub struct SolveReport {
-    /// Wall time of the solver, in seconds, without comparisons and output.
+    /// Wall time of the solver, in seconds, without comparisons and output; with the choice of the route where there is one.
     pub seconds: f64,
-    /// Space and time scheme.
-    pub scheme: String,
+    /// How it was solved, and how accurately.
+    #[serde(flatten)]
+    pub route: RouteReport,
     /// Which closed form the errors refer to; absent where there is none.
     pub reference: Option<&'static str>,
     /// sup |V - V_exact| over the comparison box and all stored t < T.
@@ -34,9 +32,7 @@ pub struct SolveReport {
     pub objective: Option<f64>,
     /// The same with the closed form's V.
     pub objective_exact: Option<f64>,
-    /// What the solver did; absent when it failed.
-    pub solver: Option<HjbInfo>,
-    /// Time levels finished, of `steps` + 1; fewer than that after a failure.
+    /// Time levels finished; fewer than asked after a failure.
     pub levels_finished: usize,
 }
 
@@ -64,60 +60,59 @@ impl SolveRun {
     }
 }
 
-/// The solver's parameters for this problem and `steps` time steps.
-pub fn hjb_params(problem: &Problem, steps: usize) -> HjbParams {
-    let slice = 8 * problem.grid.len() * (1 + 2 * problem.dim());
-    HjbParams {
-        space: match problem.file.scheme.space {
-            SpaceSpec::Upwind => Space::Upwind,
-            SpaceSpec::Hybrid => Space::Hybrid,
-        },
-        time: match problem.file.scheme.time {
-            TimeSpec::ImplicitEuler => Time::ImplicitEuler,
-            TimeSpec::CrankNicolson => Time::CrankNicolson,
-            TimeSpec::TrBdf2 => Time::TrBdf2,
-        },
+/// The equation of this problem, with `steps` time steps and `levels` intervals between the times wanted.
+fn equation(problem: &Problem, steps: usize, levels: usize) -> Equation<'_> {
+    Equation {
+        model: &problem.model,
+        grid: &problem.grid,
+        sense: Sense::Maximise,
+        region: &problem.compare_on,
+        faces: Faces::default(),
+        obstacle: None,
+        target: None,
+        face_values: None,
+        scheme: problem.file.scheme,
         steps,
-        storage: if slice.saturating_mul(steps + 1) <= KEEP_ALL { Storage::All } else { Storage::AtMost(129) },
-        memory_limit: u64::MAX, // checked against the machine when the problem was resolved
-        ..HjbParams::default()
+        levels,
     }
 }
 
-/// Solve with `steps` time steps.
+/// The monotone solver's parameters for this problem and `steps` time steps.
+pub fn hjb_params(problem: &Problem, steps: usize) -> HjbParams {
+    equation(problem, steps, 1).monotone_params()
+}
+
+/// Solve by the monotone route with `steps` time steps, without a certificate: the solution that `rollout` and `bridge` use.
 ///
 /// # Errors
 /// Input that does not fit the solver. A numerical failure is returned inside the run, with the levels finished.
 pub fn solve(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<SolveRun, RunError> {
+    let reason = "the solver of rollout and bridge".into();
+    finish(problem, equation(problem, steps, 1).monotone(reason, false, progress))
+}
+
+/// Solve by the route of the scheme, with a certificate; `levels` is the number of intervals between stored times where a
+/// route is chosen.
+///
+/// # Errors
+/// As [`solve`].
+pub fn solve_by_route(problem: &Problem, levels: usize, progress: &dyn Progress) -> Result<SolveRun, RunError> {
+    finish(problem, equation(problem, problem.file.time_steps, levels).solve(progress))
+}
+
+/// Add the score, compare with the closed form.
+fn finish(problem: &Problem, outcome: Result<Solved, HjbError>) -> Result<SolveRun, RunError> {
     let exact = closed_form(&problem.model)?;
-    let params = hjb_params(problem, steps);
-    let levels = params.storage.levels(steps);
-    let (mut times, mut values, mut changes) = (Vec::new(), Vec::new(), Vec::new());
-    let start = std::time::Instant::now();
-    progress.begin("HJB", steps as u64);
-    let solver = HjbSolver::new(&problem.model, problem.grid.clone(), params)?;
-    let outcome = solver.solve_observed(&mut |view| {
-        progress.advance((steps - view.step) as u64);
-        if levels.binary_search(&view.step).is_ok() {
-            times.push(view.t);
-            values.push(view.value.to_vec());
-            changes.push(view.control.to_vec());
-        }
-    });
-    progress.end();
-    let seconds = start.elapsed().as_secs_f64();
-    times.reverse();
-    values.reverse();
-    changes.reverse();
-    let (info, failure) = match outcome {
-        Ok(info) => (Some(info), None),
-        Err(e) if times.is_empty() || RunError::is_input(&e.clone().into()) => return Err(e.into()),
-        Err(e) => (None, Some(RunError::from(e))),
+    let Solved { times, values, controls: changes, report: route, seconds, failure } = outcome?;
+    let failure = failure.map(RunError::from);
+    let failure = match failure {
+        Some(e) if times.is_empty() || e.is_input() => return Err(e),
+        other => other,
     };
     let controls = add_score(problem, &times, &changes);
     let mut report = SolveReport {
         seconds,
-        scheme: format!("{} + {}", params.space.scheme().name(), params.time.name()),
+        route,
         reference: exact.as_ref().map(|x| x.description()),
         value_error: None,
         value_error_at: None,
@@ -125,7 +120,6 @@ pub fn solve(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result
         control_error_at: None,
         objective: None,
         objective_exact: None,
-        solver: info,
         levels_finished: times.len(),
     };
     if failure.is_none() {
@@ -136,8 +130,8 @@ pub fn solve(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result
         let horizon = problem.model.schedule().horizon();
         let before = times.iter().filter(|&&t| t < horizon).count();
         let errors = slice_errors(problem, exact.as_ref(), before, |i| (times[i], &values[i], &controls[i]))?;
-        report.value_error_at = worst(problem, errors.iter().map(|e| (e.t, e.value)));
-        report.control_error_at = worst(problem, errors.iter().map(|e| (e.t, e.control)));
+        report.value_error_at = worst(&problem.grid, errors.iter().map(|e| (e.t, e.value)));
+        report.control_error_at = worst(&problem.grid, errors.iter().map(|e| (e.t, e.control)));
         report.value_error = report.value_error_at.as_ref().map(|e| e.error);
         report.control_error = report.control_error_at.as_ref().map(|e| e.error);
         let mut v0 = vec![0.0; problem.grid.len()];

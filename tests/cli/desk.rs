@@ -56,7 +56,7 @@ pub fn plane() -> Value {
         "name": "plane", "horizon": 2.0, "schedule": {"kind": "linear", "b_min": 0.5, "b_max": 3.0},
         "prior": {"kind": "gaussian", "mean": [0.8, -0.4], "covariance": [[0.7, 0.3], [0.3, 1.5]]},
         "reward": {"kind": "quadratic", "Q": [[0.9, -0.2], [-0.2, 0.4]], "q": [0.5, 1.1], "c": 0.2}, "kl_weight": 0.6,
-        "grid": {"lower": [-6.0, -7.0], "upper": [6.0, 7.0], "nodes": [31, 35]}, "time_steps": 20,
+        "scheme": {"route": "monotone"}, "grid": {"lower": [-6.0, -7.0], "upper": [6.0, 7.0], "nodes": [31, 35]}, "time_steps": 20,
         "compare_on": {"lower": [-2.0, -2.0], "upper": [2.0, 2.0]}, "paths": 1000, "bridge_steps": [4, 8]
     })
 }
@@ -204,7 +204,7 @@ pub struct Solution {
     pub time: Vec<f64>,
     /// V, [time, axis0, ...].
     pub value: Vec<f64>,
-    /// U, [time, axis0, ..., component].
+    /// U (v for a controlled diffusion), [time, axis0, ..., component].
     pub control: Vec<f64>,
 }
 
@@ -227,8 +227,8 @@ impl Solution {
         let mut shape = vec![time.len()];
         shape.extend(axes.iter().map(Vec::len));
         assert_eq!(value_shape, shape, "shape of value");
-        shape.push(axes.len());
-        assert_eq!(control_shape, shape, "shape of control");
+        // a controlled diffusion may have any number of controls
+        assert_eq!((control_shape.len(), &control_shape[..shape.len()]), (shape.len() + 1, &shape[..]), "shape of control");
         assert!(time.windows(2).all(|t| t[0] < t[1]), "times must ascend");
         assert!(value.iter().chain(&control).all(|v| v.is_finite()), "values must be finite");
         Solution { axes, time, value, control }

@@ -6,6 +6,8 @@
 
 mod bad_input;
 mod commands;
+mod controlled;
+mod controlled_mutations;
 mod desk;
 mod failures;
 mod files;

@@ -1,8 +1,11 @@
 //! The coefficients of the model on all nodes of the grid at one time, checked.
 
+use crate::controls::{ControlMatrices, Controls};
 use crate::error::HjbError;
 use crate::norms::all_finite;
-use hjbridge_model::{Coefficients, ControlSet, ControlledDiffusion, MatrixCoefficient, PointBlock, Points, PointsMut};
+use hjbridge_model::{
+    Coefficients, ControlCost, ControlSet, ControlledDiffusion, MatrixCoefficient, PointBlock, Points, PointsMut, VectorField,
+};
 
 /// Nodes evaluated at once: large enough to amortise the call, small enough for the model's own temporaries to stay in
 /// cache.
@@ -10,6 +13,17 @@ const CHUNK: usize = 4096;
 
 /// Off-diagonal entries up to this fraction of the diagonal ones count as rounding.
 const OFF_DIAGONAL: f64 = 1e-13;
+
+/// Times at which a model is asked which a_ij are there at all, as fractions of the horizon.
+const CROSS_TIMES: [f64; 5] = [0.0, 1.0, 0.2637, 0.5113, 0.7871];
+
+/// An off-diagonal pair of a = sigma sigma'.
+pub(crate) struct CrossDiffusion {
+    /// i < j.
+    pub axes: (usize, usize),
+    /// a_ij, n.
+    pub a: Vec<f64>,
+}
 
 /// Coefficients at all n nodes; d is the dimension of the state, m that of the control.
 pub(crate) struct NodeCoefficients {
@@ -20,10 +34,14 @@ pub(crate) struct NodeCoefficients {
     pub drift: Vec<f64>,
     /// a_ii = (sigma sigma')_ii, d x n.
     pub variance: Vec<f64>,
-    /// G_ii, m x n.
+    /// a_ij for the pairs that are not zero everywhere.
+    pub cross: Vec<CrossDiffusion>,
+    /// G_ii, m x n; not kept up once `matrices` is there.
     pub gain: Vec<f64>,
-    /// R_ii, m x n.
+    /// R_ii, m x n; likewise.
     pub weight: Vec<f64>,
+    /// Full G and R where they are not diagonal, or where the control set or its cost asks for a search.
+    pub matrices: Option<ControlMatrices>,
     /// l, n.
     pub running: Vec<f64>,
     scratch: Vec<f64>,
@@ -33,25 +51,82 @@ impl NodeCoefficients {
     pub fn new(model: &dyn ControlledDiffusion, nodes: PointBlock) -> Result<Self, HjbError> {
         let (d, m, n) = (model.dim(), model.control_dim(), nodes.len());
         HjbError::check_shape("grid axes", nodes.dim(), d)?;
-        if m > d {
-            let allowed = "control_dim <= dim with G_ij = 0 for i != j";
-            return Err(HjbError::Unsupported {
-                what: format!("control_dim = {m} with dim = {d}"),
-                t: 0.0,
-                point: Vec::new(),
-                allowed,
-            });
-        }
-        Ok(NodeCoefficients {
+        let quadratic = model.control_cost() == ControlCost::Quadratic;
+        let definite = !matches!(model.control_set(), ControlSet::Finite { .. });
+        let full = m > 0 && (m > d || !quadratic || !definite);
+        let matrices = full.then(|| ControlMatrices::new(d, m, n, quadratic, definite));
+        let diagonal = if full { 0 } else { m };
+        let mut coefficients = NodeCoefficients {
             nodes,
             control_dim: m,
             noise_dim: model.noise_dim(),
             drift: vec![0.0; d * n],
             variance: vec![0.0; d * n],
-            gain: vec![0.0; m * n],
-            weight: vec![0.0; m * n],
+            cross: Vec::new(),
+            gain: vec![0.0; diagonal * n],
+            weight: vec![0.0; diagonal * n],
+            matrices,
             running: vec![0.0; n],
             scratch: Vec::new(),
+        };
+        coefficients.find_cross(model);
+        Ok(coefficients)
+    }
+
+    /// Find the pairs a_ij that are not zero; what is wrong with sigma is left to `evaluate` to say.
+    fn find_cross(&mut self, model: &dyn ControlledDiffusion) {
+        let (d, horizon) = (self.nodes.dim(), model.horizon());
+        if d < 2 {
+            return;
+        }
+        let timed = horizon > 0.0 && horizon.is_finite();
+        for fraction in CROSS_TIMES {
+            let t = if timed { fraction * horizon } else { 0.0 };
+            let at = model.at(t);
+            // A pair not yet known stops the evaluation with itself.
+            while let MatrixCoefficient::Field(field) = at.diffusion() {
+                self.evaluate_products(field.as_ref());
+                let (n, q) = (self.nodes.len(), self.noise_dim);
+                let Some((i, l, _, _)) = self.unknown_cross() else { break };
+                let values = &self.scratch;
+                let a = (0..n).map(|j| (0..q).map(|k| values[(i * q + k) * n + j] * values[(l * q + k) * n + j]).sum()).collect();
+                self.cross.push(CrossDiffusion { axes: (i, l), a });
+            }
+            if !timed || matches!(at.diffusion(), MatrixCoefficient::Scaled(_)) {
+                break;
+            }
+        }
+        self.cross.sort_by_key(|c| c.axes);
+    }
+
+    /// sigma into `scratch`, its row norms into `variance`, the products of rows into the known cross pairs.
+    fn evaluate_products(&mut self, sigma: &dyn VectorField) {
+        let (d, n, q) = (self.nodes.dim(), self.nodes.len(), self.noise_dim);
+        self.scratch.resize(d * q * n, 0.0);
+        for_chunks(&self.nodes, &mut self.scratch, d * q, |x, out| sigma.eval(x, out));
+        let values = &self.scratch;
+        let product = |i: usize, l: usize, out: &mut [f64]| {
+            out.fill(0.0);
+            for k in 0..q {
+                let (left, right) = (&values[(i * q + k) * n..][..n], &values[(l * q + k) * n..][..n]);
+                out.iter_mut().zip(left).zip(right).for_each(|((o, x), y)| *o += x * y);
+            }
+        };
+        self.variance.chunks_exact_mut(n).enumerate().for_each(|(i, out)| product(i, i, out));
+        self.cross.iter_mut().for_each(|c| product(c.axes.0, c.axes.1, &mut c.a));
+    }
+
+    /// A pair (i, j, node, a_ij) that is not zero and not among the known ones, for sigma in `scratch`.
+    fn unknown_cross(&self) -> Option<(usize, usize, usize, f64)> {
+        let (d, n, q) = (self.nodes.dim(), self.nodes.len(), self.noise_dim);
+        let values = &self.scratch;
+        let pairs = (0..d).flat_map(|i| (i + 1..d).map(move |l| (i, l)));
+        pairs.filter(|pair| self.cross.iter().all(|c| c.axes != *pair)).find_map(|(i, l)| {
+            (0..n).find_map(|j| {
+                let a: f64 = (0..q).map(|k| values[(i * q + k) * n + j] * values[(l * q + k) * n + j]).sum();
+                let size = (self.variance[i * n + j] * self.variance[l * n + j]).sqrt();
+                (a.abs() > OFF_DIAGONAL * size).then_some((i, l, j, a))
+            })
         })
     }
 
@@ -72,61 +147,76 @@ impl NodeCoefficients {
         }
         self.check_finite("running_reward", &self.running, t)?;
         self.evaluate_variance(at.diffusion(), t)?;
+        if self.matrices.is_none() && !self.evaluate_diagonals(at, t)? {
+            // Some entry off the diagonal: full matrices from now on.
+            self.matrices = Some(ControlMatrices::new(d, self.control_dim, n, true, true));
+        }
+        match &mut self.matrices {
+            Some(matrices) => matrices.evaluate(&self.nodes, at, t),
+            None => Ok(()),
+        }
+    }
+
+    /// The diagonals of G and R; false when one of them is not diagonal.
+    fn evaluate_diagonals(&mut self, at: &dyn Coefficients, t: f64) -> Result<bool, HjbError> {
+        let (d, n) = (self.nodes.dim(), self.nodes.len());
         let mut gain = std::mem::take(&mut self.gain);
         let mut weight = std::mem::take(&mut self.weight);
         let gain_done = self.evaluate_diagonal("control_matrix", at.control_matrix(), d, &mut gain, t);
         let weight_done = self.evaluate_diagonal("control_weight", at.control_weight(), self.control_dim, &mut weight, t);
         self.gain = gain;
         self.weight = weight;
-        gain_done.and(weight_done)?;
+        if !(gain_done? & weight_done?) {
+            return Ok(false);
+        }
         if let Some(k) = self.weight.iter().position(|&r| r <= 0.0) {
             let (component, node) = (k / n, k % n);
             return Err(HjbError::ControlWeight { component, value: self.weight[k], t, node, point: self.point(node) });
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// a_ii from sigma; a cross term a_ij is refused.
+    /// Add G v to `drift` (d x n), v = `control` (m x n).
+    pub fn add_control_drift(&self, control: &[f64], drift: &mut [f64]) {
+        let (d, n, m) = (self.nodes.dim(), self.nodes.len(), self.control_dim);
+        match &self.matrices {
+            None => drift.iter_mut().zip(&self.gain).zip(control).for_each(|((mu, g), v)| *mu += g * v),
+            Some(full) => {
+                for (i, mu) in drift.chunks_exact_mut(n).enumerate().take(d) {
+                    for k in 0..m {
+                        let gain = &full.gain[(i * m + k) * n..][..n];
+                        mu.iter_mut().zip(gain).zip(&control[k * n..]).for_each(|((mu, g), v)| *mu += g * v);
+                    }
+                }
+            }
+        }
+    }
+
+    /// a_ii and a_ij from sigma.
     fn evaluate_variance(&mut self, sigma: MatrixCoefficient<'_>, t: f64) -> Result<(), HjbError> {
-        let (d, n, q) = (self.nodes.dim(), self.nodes.len(), self.noise_dim);
         match sigma {
             MatrixCoefficient::Scaled(s) => {
                 self.variance.fill(s * s);
+                self.cross.iter_mut().for_each(|c| c.a.fill(0.0));
                 self.check_finite("diffusion", &self.variance[..1], t)
             }
             MatrixCoefficient::Field(field) => {
-                let mut values = std::mem::take(&mut self.scratch);
-                values.resize(d * q * n, 0.0);
-                for_chunks(&self.nodes, &mut values, d * q, |x, out| field.eval(x, out));
-                let checked = self.check_finite("diffusion", &values, t);
-                for i in 0..d {
-                    for j in 0..n {
-                        self.variance[i * n + j] = (0..q).map(|k| values[(i * q + k) * n + j].powi(2)).sum();
-                    }
-                }
-                let cross = (0..d).flat_map(|i| (0..i).map(move |l| (i, l))).find_map(|(i, l)| {
-                    (0..n).find_map(|j| {
-                        let a: f64 = (0..q).map(|k| values[(i * q + k) * n + j] * values[(l * q + k) * n + j]).sum();
-                        let size = (self.variance[i * n + j] * self.variance[l * n + j]).sqrt();
-                        (a.abs() > OFF_DIAGONAL * size).then_some((i, l, j, a))
-                    })
-                });
-                self.scratch = values;
-                checked?;
-                match cross {
+                self.evaluate_products(field.as_ref());
+                self.check_finite("diffusion", &self.scratch, t)?;
+                match self.unknown_cross() {
                     None => Ok(()),
                     Some((i, l, j, a)) => Err(HjbError::Unsupported {
-                        what: format!("cross diffusion (sigma sigma')[{i}][{l}] = {a}"),
+                        what: format!("(sigma sigma')[{i}][{l}] = {a}, zero at 0, T and three times between"),
                         t,
                         point: self.point(j),
-                        allowed: "diagonal sigma sigma' (rotate the coordinates, or scale them separately)",
+                        allowed: "cross diffusion that is there from the beginning (or a tiny one at t = 0)",
                     }),
                 }
             }
         }
     }
 
-    /// The diagonal of a `rows` x m matrix; non-zero entries off the diagonal are refused.
+    /// The diagonal of a `rows` x m matrix; false when there is a non-zero entry off it.
     fn evaluate_diagonal(
         &mut self,
         name: &'static str,
@@ -134,10 +224,10 @@ impl NodeCoefficients {
         rows: usize,
         out: &mut [f64],
         t: f64,
-    ) -> Result<(), HjbError> {
+    ) -> Result<bool, HjbError> {
         let (n, m) = (self.nodes.len(), self.control_dim);
         if m == 0 {
-            return Ok(());
+            return Ok(true);
         }
         match matrix {
             MatrixCoefficient::Scaled(c) => {
@@ -150,35 +240,28 @@ impl NodeCoefficients {
                     });
                 }
                 out.fill(c);
-                self.check_finite(name, &out[..out.len().min(1)], t)
+                self.check_finite(name, &out[..out.len().min(1)], t)?;
+                Ok(true)
             }
             MatrixCoefficient::Field(field) => {
                 let mut values = std::mem::take(&mut self.scratch);
                 values.resize(rows * m * n, 0.0);
                 for_chunks(&self.nodes, &mut values, rows * m, |x, block| field.eval(x, block));
                 let checked = self.check_finite(name, &values, t);
-                let mut off = None;
+                let mut diagonal = true;
                 for i in 0..rows {
                     for k in 0..m {
                         let entry = &values[(i * m + k) * n..][..n];
                         if i == k {
                             out[i * n..(i + 1) * n].copy_from_slice(entry);
-                        } else if off.is_none() {
-                            off = entry.iter().position(|&v| v != 0.0).map(|j| (i, k, j, entry[j]));
+                        } else {
+                            diagonal &= entry.iter().all(|&v| v == 0.0);
                         }
                     }
                 }
                 self.scratch = values;
                 checked?;
-                match off {
-                    None => Ok(()),
-                    Some((i, k, j, v)) => Err(HjbError::Unsupported {
-                        what: format!("{name}[{i}][{k}] = {v}"),
-                        t,
-                        point: self.point(j),
-                        allowed: "diagonal matrices (component i of the control acts on coordinate i only)",
-                    }),
-                }
+                Ok(diagonal)
             }
         }
     }
@@ -199,7 +282,7 @@ impl NodeCoefficients {
 }
 
 /// Call `eval` on windows of the nodes; `out` has `components` x n entries.
-fn for_chunks(nodes: &PointBlock, out: &mut [f64], components: usize, eval: impl Fn(Points<'_>, PointsMut<'_>)) {
+pub(crate) fn for_chunks(nodes: &PointBlock, out: &mut [f64], components: usize, eval: impl Fn(Points<'_>, PointsMut<'_>)) {
     let n = nodes.len();
     let mut block = PointsMut::new(out, components);
     for start in (0..n).step_by(CHUNK) {
@@ -208,25 +291,15 @@ fn for_chunks(nodes: &PointBlock, out: &mut [f64], components: usize, eval: impl
     }
 }
 
-/// Lower and upper bounds per control component; infinite when free.
+/// Lower and upper bounds per control component; infinite when free. For solvers that take no other control set and only a
+/// quadratic cost.
 pub(crate) fn control_bounds(model: &dyn ControlledDiffusion) -> Result<Vec<(f64, f64)>, HjbError> {
-    let m = model.control_dim();
-    match model.control_set() {
-        ControlSet::Free => Ok(vec![(f64::NEG_INFINITY, f64::INFINITY); m]),
-        ControlSet::Box { lower, upper } => {
-            HjbError::check_shape("control_set.lower", lower.len(), m)?;
-            HjbError::check_shape("control_set.upper", upper.len(), m)?;
-            for (i, (lo, up)) in lower.iter().zip(&upper).enumerate() {
-                // An empty interval, a NaN and an infinity on the wrong side all fail this.
-                if !(lo <= up && *lo < f64::INFINITY && *up > f64::NEG_INFINITY) {
-                    let value = format!("[{lo}, {up}]");
-                    return Err(HjbError::invalid(&format!("control_set[{i}]"), value, "lower <= upper, not NaN"));
-                }
-            }
-            Ok(lower.into_iter().zip(upper).collect())
-        }
-        ControlSet::Finite { .. } => {
-            Err(HjbError::Unsupported { what: "a finite control set".into(), t: 0.0, point: Vec::new(), allowed: "Free or Box" })
-        }
+    let unsupported = |what: &str, allowed| HjbError::Unsupported { what: what.into(), t: 0.0, point: Vec::new(), allowed };
+    if model.control_cost() == ControlCost::General && model.control_dim() > 0 {
+        return Err(unsupported("a general control cost", "ControlCost::Quadratic (HjbSolver takes any)"));
     }
+    if matches!(model.control_set(), ControlSet::Finite { .. }) {
+        return Err(unsupported("a finite control set", "Free or Box (HjbSolver takes any)"));
+    }
+    Ok(Controls::new(model)?.bounds)
 }

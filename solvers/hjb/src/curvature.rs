@@ -13,7 +13,7 @@
 //! left out, so the watch is a heuristic there.
 
 use crate::error::HjbError;
-use crate::geometry::Boundary;
+use crate::faces::Face as Condition;
 use crate::hamiltonian::{Hamiltonian, Policy};
 
 /// Curvatures below this fraction of sup |g| per squared extent of the axis are rounding of a linear reward.
@@ -39,18 +39,18 @@ pub(crate) struct CurvatureWatch {
 }
 
 impl CurvatureWatch {
-    /// Start from the terminal reward `g`; nothing is watched at reflecting faces.
+    /// Start from the terminal reward `g`; only extrapolated faces are watched.
     pub fn new(hamiltonian: &Hamiltonian<'_>, g: &[f64], sup: f64) -> Self {
         let geometry = hamiltonian.geometry();
-        if geometry.boundary == Boundary::Reflecting {
-            return CurvatureWatch { faces: Vec::new() };
-        }
         let mut faces = Vec::new();
         for (axis, data) in geometry.axes.iter().enumerate() {
             let nodes = geometry.grid.axis(axis).nodes();
             let (n, stride) = (nodes.len(), data.stride);
             let extent = nodes[n - 1] - nodes[0];
             for upper in [false, true] {
+                if data.faces[usize::from(upper)] != Condition::Extrapolated {
+                    continue;
+                }
                 let (on, spacing) = match upper {
                     false => (&data.lower_face, [nodes[1] - nodes[0], nodes[2] - nodes[1]]),
                     true => (&data.upper_face, [nodes[n - 1] - nodes[n - 2], nodes[n - 2] - nodes[n - 3]]),
@@ -72,15 +72,14 @@ impl CurvatureWatch {
         let c = hamiltonian.coefficients();
         for face in &mut self.faces {
             let i = face.axis;
-            if i >= c.control_dim {
+            let drift = &c.drift[i * n..][..n];
+            let Some(pulls) = face.nodes.iter().map(|&[j, ..]| hamiltonian.pull(policy, i, j)).collect::<Option<Vec<_>>>() else {
                 continue;
-            }
-            let (drift, gain, weight) = (&c.drift[i * n..][..n], &c.gain[i * n..][..n], &c.weight[i * n..][..n]);
+            };
             let out = if face.upper { 1.0 } else { -1.0 };
-            let control = &policy.control[i * n..][..n];
-            face.outward |= face.nodes.iter().all(|&[j, ..]| out * (drift[j] + gain[j] * control[j]) > 0.0);
+            face.outward |= face.nodes.iter().zip(&pulls).all(|(&[j, ..], (_, push))| out * (drift[j] + push) > 0.0);
             let least = |f: &dyn Fn(&[usize; 3]) -> f64| face.nodes.iter().map(f).fold(f64::INFINITY, f64::min);
-            let mobility = least(&|&[j, ..]| gain[j] * gain[j] / weight[j]);
+            let mobility = pulls.iter().fold(f64::INFINITY, |least, (mobility, _)| least.min(*mobility));
             let slope = least(&|&[j, inner, _]| out * (drift[j] - drift[inner]) / face.spacing[0]);
             let k = slope - 0.5 * hamiltonian.discount();
             let growth = 2.0 * k * length;

@@ -40,8 +40,8 @@ pub enum HjbError {
     /// A NaN or infinite value returned by the model.
     #[error("{coefficient} is {value} at t = {t}, x = {point:?}; the model must return finite numbers on the whole grid")]
     NonFinite {
-        /// Which coefficient: `drift`, `diffusion`, `control_matrix`, `control_weight`, `running_reward`,
-        /// `terminal_reward`, `feedback`, `obstacle`, `target.level`, `target.value`.
+        /// Which coefficient: `drift`, `diffusion`, `control_matrix`, `control_weight`, `control_cost`, `running_reward`,
+        /// `terminal_reward`, `feedback`, `obstacle`, `target.level`, `target.value`, `boundary`.
         coefficient: &'static str,
         /// The value returned.
         value: f64,
@@ -64,6 +64,42 @@ pub enum HjbError {
         t: f64,
         /// Flat node index.
         node: usize,
+        /// The point.
+        point: Vec<f64>,
+    },
+    /// A control weight with off-diagonal entries that is not positive definite.
+    #[error(
+        "control_weight at t = {t}, node {node}, x = {point:?} is not positive definite: pivot {component} of its Cholesky \
+         factorisation is {pivot:.6e}; the maximum over the control does not exist"
+    )]
+    ControlWeightIndefinite {
+        /// Component of the control at which the factorisation stops.
+        component: usize,
+        /// The pivot found.
+        pivot: f64,
+        /// Generation time.
+        t: f64,
+        /// Flat node index.
+        node: usize,
+        /// The point.
+        point: Vec<f64>,
+    },
+    /// A control weight that is not symmetric.
+    #[error(
+        "control_weight[{row}][{column}] = {value}, but [{column}][{row}] = {mirror} at t = {t}, x = {point:?}: R must be \
+         symmetric"
+    )]
+    ControlWeightAsymmetric {
+        /// Row of the entry.
+        row: usize,
+        /// Column of the entry.
+        column: usize,
+        /// The entry.
+        value: f64,
+        /// The mirrored entry.
+        mirror: f64,
+        /// Generation time.
+        t: f64,
         /// The point.
         point: Vec<f64>,
     },
@@ -98,6 +134,19 @@ pub enum HjbError {
         /// Sup norm of the residual of the discrete equation.
         residual: f64,
     },
+    /// A Markov chain without a unique stationary law.
+    #[error(
+        "no unique stationary law: {cut_off} of {nodes} nodes cannot reach x = {point:?} \
+         (is there noise on every axis, and does the box hold one connected region?)"
+    )]
+    Reducible {
+        /// Nodes from which the point cannot be reached.
+        cut_off: usize,
+        /// Nodes of the grid.
+        nodes: usize,
+        /// A point of one closed class.
+        point: Vec<f64>,
+    },
     /// The value of the unbounded problem is infinite before t: its curvature at a face explodes (see
     /// [`crate::HjbSolver`]).
     #[error(
@@ -126,6 +175,14 @@ pub enum HjbError {
         /// The limit passed.
         limit: f64,
     },
+    /// The adaptive time integration of [`crate::smooth::SmoothSolver`] stopped before its end.
+    #[error("the time integration stopped at t = {t}: {reason}")]
+    TimeIntegration {
+        /// Generation time reached, going backward from T.
+        t: f64,
+        /// Why.
+        reason: IntegrationFailure,
+    },
     /// The arrays would not fit the limit set in the parameters.
     #[error(
         "about {required} bytes needed, memory_limit = {limit}: use fewer nodes, fewer steps or `Storage::AtMost`, or raise \
@@ -148,6 +205,25 @@ pub enum HjbError {
     /// An error of the model crate (grids, tables).
     #[error(transparent)]
     Model(#[from] ModelError),
+}
+
+/// Why an adaptive time integration stopped.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum IntegrationFailure {
+    /// As many steps as allowed.
+    #[error("max_steps = {limit} reached; loosen rtol and atol, or raise it")]
+    TooManySteps {
+        /// The limit.
+        limit: usize,
+    },
+    /// The implicit integrator could not make a step, though the value had not grown.
+    #[error("no step of {integrator} succeeds: {message}")]
+    StepFailed {
+        /// Which integrator.
+        integrator: &'static str,
+        /// Its words.
+        message: String,
+    },
 }
 
 /// Why a linear system could not be solved.

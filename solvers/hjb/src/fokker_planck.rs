@@ -10,8 +10,8 @@
 
 use crate::coefficients::NodeCoefficients;
 use crate::error::{HjbError, LinearError};
+use crate::faces::{Face, Faces};
 use crate::generator::Generator;
-use crate::geometry::Boundary;
 use crate::linear::LinearSolverChoice;
 use crate::monotonicity::Monotonicity;
 use crate::norms::sup;
@@ -37,8 +37,10 @@ pub struct FokkerPlanckParams {
     pub time: Time,
     /// Number N of equal time steps, at least 1.
     pub steps: usize,
-    /// Condition at the faces; reflecting by default, so that no mass sticks to a face.
-    pub boundary: Boundary,
+    /// Condition at the faces; reflecting by default, so that no mass sticks to a face. Mass that reaches a Dirichlet face
+    /// stays there ([`FokkerPlanckInfo::face_mass`]); on a periodic axis the two end nodes
+    /// share the mass of their point in proportion to their parts of the cell.
+    pub boundary: Faces,
     /// Linear solver.
     pub linear: LinearSolverChoice,
     /// Which time levels are kept.
@@ -53,7 +55,7 @@ impl Default for FokkerPlanckParams {
             space: Space::default(),
             time: Time::default(),
             steps: 200,
-            boundary: Boundary::Reflecting,
+            boundary: Faces::reflecting(),
             linear: LinearSolverChoice::default(),
             storage: Storage::default(),
             memory_limit: 4 << 30,
@@ -89,12 +91,21 @@ pub struct LawPath {
 }
 
 impl LawPath {
+    pub(crate) fn empty(grid: Arc<TensorGrid>) -> Self {
+        LawPath { grid, times: Vec::new(), masses: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, t: f64, mass: Vec<f64>) {
+        self.times.push(t);
+        self.masses.push(mass);
+    }
+
     /// The grid.
     pub fn grid(&self) -> &Arc<TensorGrid> {
         &self.grid
     }
 
-    /// Stored times, ascending from 0 to T.
+    /// Stored times, ascending.
     pub fn times(&self) -> &[f64] {
         &self.times
     }
@@ -107,7 +118,7 @@ impl LawPath {
         &self.masses[k]
     }
 
-    /// Masses at T.
+    /// Masses at the last stored time, T unless times were chosen.
     pub fn terminal(&self) -> &[f64] {
         self.masses.last().map_or(&[], |m| m.as_slice())
     }
@@ -165,6 +176,16 @@ impl<'a> FokkerPlanck<'a> {
 
     /// Evolve the initial masses of the nodes (finite; normally non-negative with sum 1) from t = 0 to T.
     pub fn evolve(&self, initial: &[f64]) -> Result<(LawPath, FokkerPlanckInfo), HjbError> {
+        self.evolve_levels(initial, &self.params.storage.levels(self.params.steps))
+    }
+
+    /// The same, keeping the law at `times` (in any order, each a multiple of the step to 1e-9 of it: the law is not
+    /// interpolated) in place of the levels of the storage.
+    pub fn evolve_at(&self, initial: &[f64], times: &[f64]) -> Result<(LawPath, FokkerPlanckInfo), HjbError> {
+        self.evolve_levels(initial, &levels_of(times, self.model.horizon(), self.params.steps)?)
+    }
+
+    fn evolve_levels(&self, initial: &[f64], stored: &[usize]) -> Result<(LawPath, FokkerPlanckInfo), HjbError> {
         let start = Instant::now();
         let p = &self.params;
         let (n, d, m) = (self.grid.len(), self.grid.dim(), self.model.control_dim());
@@ -172,20 +193,11 @@ impl<'a> FokkerPlanck<'a> {
         if !sup(initial).is_finite() {
             return Err(HjbError::invalid("initial masses", "not finite", "finite numbers"));
         }
-        let stored = p.storage.levels(p.steps);
         let required = workspace_bytes(n, d, m).saturating_add(8 * (stored.len() as u64) * (n as u64));
         check_memory(required, p.memory_limit)?;
         let h = self.model.horizon() / p.steps as f64;
 
-        let mut forward = Forward {
-            model: self.model,
-            feedback: self.feedback,
-            coefficients: NodeCoefficients::new(self.model, self.grid.points())?,
-            generator: Generator::new(self.grid.clone(), p.space.scheme(), p.boundary),
-            adjoint: StencilMatrix::nearest_neighbour(self.grid.shape()),
-            drift: vec![0.0; d * n],
-            control: vec![0.0; m * n],
-        };
+        let mut forward = Forward::new(self.model, self.feedback, &self.grid, p.space, p.boundary)?;
         forward.prepare(0.0)?;
         let mut system = ImplicitSystem::new(&forward.adjoint, p.linear).map_err(|source| HjbError::Linear { t: 0.0, source })?;
         let mut info = FokkerPlanckInfo {
@@ -202,7 +214,10 @@ impl<'a> FokkerPlanck<'a> {
         let mut mass = initial.to_vec();
         let mut right_side = vec![0.0; n];
         let (mut before, mut slope) = (mass.clone(), vec![0.0; n]);
-        let mut path = LawPath { grid: self.grid.clone(), times: vec![0.0], masses: vec![mass.clone()] };
+        let mut path = LawPath::empty(self.grid.clone());
+        if stored.binary_search(&0).is_ok() {
+            path.push(0.0, mass.clone());
+        }
         for stage in p.time.stages(h, p.steps) {
             let t = stage.elapsed(h);
             if stage.explicit != 0.0 {
@@ -222,8 +237,8 @@ impl<'a> FokkerPlanck<'a> {
             if let Some(k) = stage.completes()
                 && stored.binary_search(&k).is_ok()
             {
-                path.times.push(t);
-                path.masses.push(mass.clone());
+                share_periodic(&self.grid, p.boundary, &mut mass);
+                path.push(t, mass.clone());
             }
         }
         info.linear_solver = system.solver.name();
@@ -233,39 +248,131 @@ impl<'a> FokkerPlanck<'a> {
     }
 }
 
+/// The steps at these times, ascending and without repetition.
+///
+/// # Errors
+/// A time that is not a multiple of horizon/steps in [0, horizon].
+pub(crate) fn levels_of(times: &[f64], horizon: f64, steps: usize) -> Result<Vec<usize>, HjbError> {
+    let h = horizon / steps as f64;
+    let level = |&t: &f64| {
+        let k = (t / h).round();
+        if (t / h - k).abs() <= 1e-9 && k >= 0.0 && k <= steps as f64 {
+            return Ok(k as usize);
+        }
+        let allowed = format!("a multiple of the step {h} in [0, {horizon}] (choose `steps` so that it is)");
+        Err(HjbError::invalid("times", t, &allowed))
+    };
+    let mut levels = times.iter().map(level).collect::<Result<Vec<_>, _>>()?;
+    levels.sort_unstable();
+    levels.dedup();
+    Ok(levels)
+}
+
 /// The adjoint generator at one time.
-struct Forward<'a> {
+pub(crate) struct Forward<'a> {
     model: &'a dyn ControlledDiffusion,
     feedback: &'a dyn Feedback,
-    coefficients: NodeCoefficients,
-    generator: Generator,
-    adjoint: StencilMatrix,
+    pub coefficients: NodeCoefficients,
+    pub generator: Generator,
+    pub adjoint: StencilMatrix,
+    absorbing: Vec<usize>,
     drift: Vec<f64>,
     control: Vec<f64>,
 }
 
-impl Forward<'_> {
-    fn prepare(&mut self, t: f64) -> Result<(), HjbError> {
+impl<'a> Forward<'a> {
+    pub fn new(
+        model: &'a dyn ControlledDiffusion,
+        feedback: &'a dyn Feedback,
+        grid: &Arc<TensorGrid>,
+        space: Space,
+        faces: Faces,
+    ) -> Result<Self, HjbError> {
+        let (n, d, m) = (grid.len(), grid.dim(), model.control_dim());
+        faces.validate(grid)?;
+        let coefficients = NodeCoefficients::new(model, grid.points())?;
+        let pairs: Vec<_> = coefficients.cross.iter().map(|c| c.axes).collect();
+        let generator = Generator::with_cross(grid.clone(), space.scheme(), faces, &pairs);
+        Ok(Forward {
+            model,
+            feedback,
+            coefficients,
+            adjoint: generator.matrix().clone(),
+            generator,
+            absorbing: dirichlet_nodes(grid, faces),
+            drift: vec![0.0; d * n],
+            control: vec![0.0; m * n],
+        })
+    }
+
+    /// Whether mass leaves the process at a Dirichlet face.
+    pub fn absorbs(&self) -> bool {
+        !self.absorbing.is_empty()
+    }
+
+    /// Whether the diffusion is positive anywhere.
+    pub fn has_noise(&self) -> bool {
+        self.coefficients.variance.iter().any(|a| *a > 0.0)
+    }
+
+    pub fn prepare(&mut self, t: f64) -> Result<(), HjbError> {
         let c = &mut self.coefficients;
         c.evaluate(self.model.at(t).as_ref(), t)?;
-        let n = c.nodes.len();
         self.drift.copy_from_slice(&c.drift);
         if c.control_dim > 0 {
             let out = PointsMut::new(&mut self.control, c.control_dim);
             self.feedback.at(t).eval(c.nodes.as_points(), out);
             c.check_finite("feedback", &self.control, t)?;
-            for ((mu, g), v) in self.drift[..c.control_dim * n].iter_mut().zip(&c.gain).zip(&self.control) {
-                *mu += g * v;
+            c.add_control_drift(&self.control, &mut self.drift);
+        }
+        let matrix = self.generator.assemble_terms(&self.drift, &c.variance, &c.cross)?;
+        self.adjoint.set_transpose_of(matrix);
+        // What arrives on a Dirichlet face stays there.
+        let n = self.drift.len() / self.coefficients.nodes.dim();
+        for s in 0..self.adjoint.flat_shifts().len() {
+            let shift = self.adjoint.flat_shifts()[s];
+            let column = self.adjoint.diagonal_mut(s);
+            for &j in &self.absorbing {
+                // Nodes off the grid hold zeros already.
+                let row = j as isize - shift;
+                if (0..n as isize).contains(&row) {
+                    column[row as usize] = 0.0;
+                }
             }
         }
-        let matrix = self.generator.assemble(&self.drift, &c.variance)?;
-        self.adjoint.set_transpose_of(matrix);
         Ok(())
     }
 }
 
+/// Nodes on the Dirichlet faces of the box.
+fn dirichlet_nodes(grid: &TensorGrid, faces: Faces) -> Vec<usize> {
+    let on_face = |j: usize| {
+        (0..grid.dim()).any(|axis| {
+            let index = (j / grid.strides()[axis]) % grid.shape()[axis];
+            (index == 0 && faces.face(axis, false) == Face::Dirichlet)
+                || (index + 1 == grid.shape()[axis] && faces.face(axis, true) == Face::Dirichlet)
+        })
+    };
+    (0..grid.len()).filter(|&j| on_face(j)).collect()
+}
+
+/// Share the mass of each point of a periodic axis among the two nodes that stand for it, in proportion to their parts of the
+/// cell, as the generator does in the long run. Their rows are the same, so later masses elsewhere do not change.
+pub(crate) fn share_periodic(grid: &TensorGrid, faces: Faces, mass: &mut [f64]) {
+    for axis in (0..grid.dim()).filter(|&axis| faces.is_periodic(axis)) {
+        let (stride, count) = (grid.strides()[axis], grid.shape()[axis]);
+        let nodes = grid.axis(axis).nodes();
+        let (first, last) = (nodes[1] - nodes[0], nodes[count - 1] - nodes[count - 2]);
+        for j in (0..mass.len()).filter(|j| (j / stride) % count == 0) {
+            let twin = j + (count - 1) * stride;
+            let (sum, share) = (mass[j] + mass[twin], first / (first + last));
+            (mass[j], mass[twin]) = (share * sum, (1.0 - share) * sum);
+        }
+    }
+}
+
 /// Nodes on the faces of the box.
-fn face_nodes(grid: &TensorGrid) -> Vec<usize> {
+pub(crate) fn face_nodes(grid: &TensorGrid) -> Vec<usize> {
     let on_face = |j: usize| {
         grid.shape().iter().zip(grid.strides()).any(|(&len, &stride)| {
             let index = (j / stride) % len;

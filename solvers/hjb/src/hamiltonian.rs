@@ -13,22 +13,25 @@
 //!
 //! Write v = (G/R) q and kappa = G^2/R, so mu = f + kappa q and the cost is kappa q^2/2: the parabola (f + kappa q) p -
 //! kappa q^2/2 has its top at q = p and is clipped to the interval; bounds on v become bounds on q.
-//! A discount rate rho adds -rho V, the same for every policy.
+//! The fitted scheme has one smooth function of the drift instead (`space/fitted.rs`). Cross derivatives add the same rates to
+//! corner nodes for every policy, and a discount rate rho adds -rho V.
 //! Both slopes belong to the policy at an end of the window, so the set of policies is closed and the maximum is attained.
 //! Reference: J. Wang, P. A. Forsyth, SIAM J. Numer. Anal. 46 (2008) 1580-1601, section 5.
 
-use crate::coefficients::{NodeCoefficients, control_bounds};
+use crate::axis_maximum::{Axis, ControlData, Maximised};
+use crate::coefficients::NodeCoefficients;
+use crate::controls::{Controls, SearchParams};
 use crate::error::HjbError;
 use crate::exit::TargetRows;
-use crate::geometry::{Boundary, Geometry, differences};
-use crate::space::{Slope, SpaceScheme, choose};
+use crate::faces::Faces;
+use crate::geometry::{Geometry, Jumps};
+use crate::hamiltonian_search::Search;
+use crate::space::rates::{AxisRates, SpaceRates};
+use crate::space::{Kernel, Slope, SpaceScheme};
 use crate::stencil::StencilMatrix;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
-
-/// Mobilities G^2/R below this act as zero: the control has no effect that could be represented.
-const NO_CONTROL: f64 = 1e-200;
 
 /// A feedback on the nodes: the control, and the slope used on each axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,30 +63,17 @@ impl Operator {
 pub struct Hamiltonian<'a> {
     model: &'a dyn ControlledDiffusion,
     geometry: Geometry,
-    scheme: &'static dyn SpaceScheme,
-    bounds: Vec<(f64, f64)>,
+    pub(crate) control_set: Controls,
     coefficients: NodeCoefficients,
-    axes: Vec<AxisData>,
-    jumps: Vec<f64>,
+    rates: SpaceRates,
+    /// The control on each axis that has one.
+    controls: Vec<Option<ControlData>>,
+    jumps: Jumps,
     discount: f64,
     target: Option<TargetRows>,
-}
-
-/// What one axis needs at the current time; n entries each.
-struct AxisData {
-    /// Ends of the central window.
-    low: Vec<f64>,
-    high: Vec<f64>,
-    controlled: Option<ControlData>,
-}
-
-/// The control on one axis: mobility kappa, G/R, the window and the bounds in terms of q.
-struct ControlData {
-    bounds: (f64, f64),
-    mobility: Vec<f64>,
-    per_dual: Vec<f64>,
-    window: Vec<(f64, f64)>,
-    dual_bounds: Vec<(f64, f64)>,
+    /// In place of the maximisation per axis.
+    pub(crate) search: Option<Box<Search<'a>>>,
+    pub(crate) search_params: SearchParams,
 }
 
 impl<'a> Hamiltonian<'a> {
@@ -92,32 +82,48 @@ impl<'a> Hamiltonian<'a> {
         model: &'a dyn ControlledDiffusion,
         grid: Arc<TensorGrid>,
         scheme: &'static dyn SpaceScheme,
-        boundary: Boundary,
+        faces: Faces,
     ) -> Result<Self, HjbError> {
         let coefficients = NodeCoefficients::new(model, grid.points())?;
-        let bounds = control_bounds(model)?;
+        let control_set = Controls::new(model)?;
         let discount = model.discount();
         if !(discount >= 0.0 && discount.is_finite()) {
             return Err(HjbError::invalid("discount", discount, "finite and not negative"));
         }
-        let geometry = Geometry::new(grid, boundary);
+        faces.validate(&grid)?;
+        let geometry = Geometry::new(grid, faces);
         let n = geometry.len();
-        let axes = (0..geometry.dim())
-            .map(|i| AxisData {
-                low: vec![0.0; n],
-                high: vec![0.0; n],
-                controlled: bounds.get(i).map(|&bounds| ControlData {
-                    bounds,
-                    mobility: vec![0.0; n],
-                    per_dual: vec![0.0; n],
-                    window: vec![(0.0, 0.0); n],
-                    dual_bounds: vec![(0.0, 0.0); n],
-                }),
+        let controls = (0..geometry.dim())
+            .map(|i| {
+                let bounds = control_set.bounds.get(i).filter(|_| coefficients.matrices.is_none());
+                bounds.map(|&bounds| ControlData::new(bounds, n))
             })
             .collect();
-        let widest = geometry.axes.iter().map(|a| a.stride).max().unwrap_or(1);
-        let jumps = vec![0.0; n + widest];
-        Ok(Hamiltonian { model, geometry, scheme, bounds, coefficients, axes, jumps, discount, target: None })
+        let pairs: Vec<_> = coefficients.cross.iter().map(|c| c.axes).collect();
+        let rates = SpaceRates::new(&geometry, scheme, &pairs);
+        let jumps = Jumps::new(&geometry);
+        let search = match coefficients.matrices {
+            Some(_) => {
+                let (params, kernel) = (SearchParams::default(), scheme.kernel());
+                Some(Box::new(Search::new(&control_set, params, kernel, geometry.dim(), n)?))
+            }
+            None => None,
+        };
+        let target = None;
+        let search_params = SearchParams::default();
+        Ok(Hamiltonian {
+            model,
+            geometry,
+            control_set,
+            coefficients,
+            rates,
+            controls,
+            jumps,
+            discount,
+            target,
+            search,
+            search_params,
+        })
     }
 
     /// Number of nodes.
@@ -130,16 +136,17 @@ impl<'a> Hamiltonian<'a> {
         self.geometry.len() == 0
     }
 
-    /// The policy v = 0 (clipped to the control set) with central slopes; `apply` corrects the slopes.
+    /// The policy v = 0 (the nearest control of the set to it) with central slopes; `apply` corrects the slopes.
     pub fn zero_policy(&self) -> Policy {
         let n = self.len();
-        let control = self.bounds.iter().flat_map(|&(lo, up)| std::iter::repeat_n(0.0f64.max(lo).min(up), n)).collect();
-        Policy { control, slope: vec![Slope::Central; n * self.geometry.dim()] }
+        let control = self.control_set.zero().into_iter().flat_map(|v| std::iter::repeat_n(v, n)).collect();
+        let slope = if self.rates.kernel() == Kernel::Fitted { Slope::Fitted } else { Slope::Central };
+        Policy { control, slope: vec![slope; n * self.geometry.dim()] }
     }
 
     /// An operator of the right pattern, zero.
     pub fn zero_operator(&self) -> Operator {
-        Operator { generator: StencilMatrix::nearest_neighbour(self.geometry.grid.shape()), running: vec![0.0; self.len()] }
+        Operator { generator: self.rates.pattern(&self.geometry), running: vec![0.0; self.len()] }
     }
 
     /// Impose V = g on a target set; distances to its boundary replace the spacing where an edge is cut.
@@ -148,6 +155,28 @@ impl<'a> Hamiltonian<'a> {
             self.geometry.set_distance(edge.axis, edge.node, edge.upper, edge.distance);
         }
         self.target = Some(target);
+    }
+
+    /// The target rows, if there are any.
+    pub(crate) fn target(&self) -> Option<&TargetRows> {
+        self.target.as_ref()
+    }
+
+    /// [`Hamiltonian::apply`] with the rates across cut edges and at target nodes left in the operator.
+    pub(crate) fn apply_open(&mut self, policy: &mut Policy, reselect: bool, operator: &mut Operator) {
+        let target = self.target.take();
+        self.apply(policy, reselect, operator);
+        self.target = target;
+    }
+
+    /// Take the target rows away; the distances to the boundary stay.
+    pub(crate) fn take_target(&mut self) -> Option<TargetRows> {
+        self.target.take()
+    }
+
+    /// The same, to set their data.
+    pub(crate) fn target_mut(&mut self) -> Option<&mut TargetRows> {
+        self.target.as_mut()
     }
 
     /// The discount rate.
@@ -168,12 +197,16 @@ impl<'a> Hamiltonian<'a> {
     /// Write g on the nodes.
     pub fn terminal_reward(&self, out: &mut [f64]) -> Result<(), HjbError> {
         self.model.terminal_reward(self.coefficients.nodes.as_points(), out);
-        self.coefficients.check_finite("terminal_reward", out, self.model.horizon())
+        self.coefficients.check_finite("terminal_reward", out, self.model.horizon())?;
+        self.geometry.check_periodic("terminal_reward", out, self.model.horizon())?;
+        self.geometry.identify_ends(out);
+        Ok(())
     }
 
-    /// sup |l| at the current time.
+    /// sup |l| at the current time, and the size of c where the cost of the control is not small for a small control.
     pub fn running_sup(&self) -> f64 {
-        self.coefficients.running.iter().fold(0.0, |m: f64, l| m.max(l.abs()))
+        let cost = self.search.as_ref().map_or(0.0, |search| search.cost_sup());
+        self.coefficients.running.iter().fold(cost, |m: f64, l| m.max(l.abs()))
     }
 
     /// Evaluate the coefficients of the model at time t; everything below is for this time.
@@ -182,12 +215,27 @@ impl<'a> Hamiltonian<'a> {
         let c = &mut self.coefficients;
         c.evaluate(at.as_ref(), t)?;
         let n = self.geometry.len();
-        for (i, axis) in self.axes.iter_mut().enumerate() {
-            let nodes = i * n..(i + 1) * n;
-            let AxisData { low, high, controlled } = axis;
-            self.geometry.central_windows(self.scheme, i, &c.variance[nodes.clone()], low, high);
-            if let Some(control) = controlled {
-                control.prepare(&c.drift[nodes.clone()], &c.gain[nodes.clone()], &c.weight[nodes], low, high);
+        for (name, values) in [
+            ("drift", &mut c.drift),
+            ("sigma sigma'", &mut c.variance),
+            ("control_matrix", &mut c.gain),
+            ("control_weight", &mut c.weight),
+            ("running_reward", &mut c.running),
+        ] {
+            self.geometry.check_periodic(name, values, t)?;
+            self.geometry.identify_ends(values);
+        }
+        c.cross.iter_mut().for_each(|cross| self.geometry.identify_ends(&mut cross.a));
+        self.rates.set(&self.geometry, &c.variance, &c.cross);
+        if self.coefficients.matrices.is_some() {
+            return self.prepare_search(at, t);
+        }
+        let c = &self.coefficients;
+        for (i, control) in self.controls.iter_mut().enumerate() {
+            if let (Some(control), None) = (control, &c.matrices) {
+                let nodes = i * n..(i + 1) * n;
+                let rates = &self.rates.axes[i];
+                control.prepare(&c.drift[nodes.clone()], &c.gain[nodes.clone()], &c.weight[nodes], rates);
             }
         }
         Ok(())
@@ -196,57 +244,39 @@ impl<'a> Hamiltonian<'a> {
     /// For the value V at the current time: the maximising policy, its operator, and the maximum itself,
     /// `maximum` = max_v { L^v V + l - v'Rv/2 } - rho V. O(d n), no allocation.
     pub fn maximise(&mut self, value: &[f64], policy: &mut Policy, operator: &mut Operator, maximum: &mut [f64]) {
+        if self.search.is_some() {
+            return self.maximise_by_search(value, policy, operator, maximum);
+        }
         let n = value.len();
         operator.running.copy_from_slice(&self.coefficients.running);
         maximum.copy_from_slice(&self.coefficients.running);
-        for (i, (axis, g)) in self.axes.iter().zip(&self.geometry.axes).enumerate() {
-            differences(value, g.stride, &mut self.jumps);
-            if let Some(target) = &self.target {
-                target.cut_differences(i, g.stride, value, &mut self.jumps);
+        for (i, g) in self.geometry.axes.iter().enumerate() {
+            let (below, above) = self.geometry.differences(i, value, &mut self.jumps, |jumps| {
+                if let Some(target) = &self.target {
+                    target.cut_differences(i, g.stride, value, jumps);
+                }
+            });
+            let nodes = i * n..(i + 1) * n;
+            let axis = Axis {
+                geometry: g,
+                rates: &self.rates.axes[i],
+                control: self.controls[i].as_ref(),
+                drift: &self.coefficients.drift[nodes.clone()],
+                below: &below[..n],
+                above: &above[..n],
+            };
+            let slope = &mut policy.slope[nodes.clone()];
+            let weight = self.coefficients.weight.get(nodes.clone()).unwrap_or_default();
+            let control = policy.control.get_mut(nodes).unwrap_or_default();
+            let out =
+                Maximised { slope, control, running: &mut operator.running, rates: operator.generator.pair_mut(i), maximum };
+            match self.rates.kernel() {
+                Kernel::Slopes => axis.maximise_slopes(weight, out),
+                Kernel::Fitted => axis.maximise_fitted(weight, out),
             }
-            let (below, above) = (&self.jumps[..n], &self.jumps[g.stride..][..n]);
-            let drift = &self.coefficients.drift[i * n..][..n];
-            let variance = &self.coefficients.variance[i * n..][..n];
-            let slope = &mut policy.slope[i * n..][..n];
-            let (lower, upper) = operator.generator.pair_mut(i);
-            let (low, high) = (&axis.low[..n], &axis.high[..n]);
-            for j in 0..n {
-                let (db, da) = (below[j], above[j]);
-                let (cm, cp, im, ip) = (g.central_minus[j], g.central_plus[j], g.inverse_minus[j], g.inverse_plus[j]);
-                let quotients = Quotients { central: cm * db + cp * da, upward: ip * da, downward: im * db };
-                let f = drift[j];
-                let (kind, mu, gain) = match &axis.controlled {
-                    Some(c) if c.mobility[j] > 0.0 => {
-                        let (kind, q, best) = quotients.maximise(f, c.mobility[j], c.window[j], c.dual_bounds[j]);
-                        let kq = c.mobility[j] * q;
-                        policy.control[i * n + j] = c.per_dual[j] * q;
-                        operator.running[j] -= 0.5 * kq * q;
-                        (kind, f + kq, best)
-                    }
-                    other => {
-                        let kind = choose(f, low[j], high[j]);
-                        let mut gain = f * quotients.get(kind);
-                        if let Some(c) = other {
-                            let v = 0.0f64.max(c.bounds.0).min(c.bounds.1);
-                            let cost = 0.5 * self.coefficients.weight[i * n + j] * v * v;
-                            policy.control[i * n + j] = v;
-                            operator.running[j] -= cost;
-                            gain -= cost;
-                        }
-                        (kind, f, gain)
-                    }
-                };
-                let (down, up) = match kind {
-                    Slope::Central => (cm, cp),
-                    Slope::Upward => (0.0, ip),
-                    Slope::Downward => (im, 0.0),
-                };
-                let (am, ap) = (variance[j] * g.diffusion_minus[j], variance[j] * g.diffusion_plus[j]);
-                slope[j] = kind;
-                lower[j] = am - mu * down;
-                upper[j] = ap + mu * up;
-                maximum[j] += gain + (ap * da - am * db);
-            }
+        }
+        if let Some(cross) = &self.rates.cross {
+            cross.add(value, maximum);
         }
         self.close(operator);
         if self.discount > 0.0 {
@@ -257,9 +287,54 @@ impl<'a> Hamiltonian<'a> {
         }
     }
 
-    /// Diagonal, discount and target rows of an operator whose rates are set.
-    fn close(&self, operator: &mut Operator) {
-        operator.generator.close_rows();
+    /// The rates of one axis at the current time.
+    pub(crate) fn axis_rates(&self, axis: usize) -> &AxisRates {
+        &self.rates.axes[axis]
+    }
+
+    /// Axes of the state.
+    pub(crate) fn dim(&self) -> usize {
+        self.geometry.dim()
+    }
+
+    /// Differences of `value` to the neighbours of each node on `axis`, below (V - V-) and above (V+ - V), each n entries;
+    /// boundary data of a target set and periodic neighbours are taken in. Meaningless where there is no neighbour (every
+    /// weight there is zero).
+    pub(crate) fn axis_jumps(&self, axis: usize, value: &[f64], below: &mut [f64], above: &mut [f64]) {
+        let stride = self.geometry.axes[axis].stride;
+        let mut room = Jumps::new(&self.geometry);
+        let (lower, upper) = self.geometry.differences(axis, value, &mut room, |jumps| {
+            if let Some(target) = &self.target {
+                target.cut_differences(axis, stride, value, jumps);
+            }
+        });
+        below.copy_from_slice(lower);
+        above.copy_from_slice(upper);
+    }
+
+    /// The slope that the scheme uses at drift `mu`.
+    #[inline]
+    pub(crate) fn slope(&self, axis: usize, node: usize, mu: f64) -> Slope {
+        self.rates.axes[axis].slope(node, mu)
+    }
+
+    /// Rates to the lower and upper neighbour on `axis` at drift `mu` with this slope.
+    #[inline]
+    pub(crate) fn rates(&self, axis: usize, node: usize, mu: f64, slope: Slope) -> (f64, f64) {
+        self.rates.axes[axis].rates(&self.geometry.axes[axis], node, mu, slope)
+    }
+
+    /// Add the part of L^v V that no control changes and that belongs to no single axis (the rates to corner nodes of cross
+    /// derivatives) to `out`. [`Hamiltonian::close`] writes these rates into the operator.
+    pub(crate) fn add_cross_part(&self, value: &[f64], out: &mut [f64]) {
+        if let Some(cross) = &self.rates.cross {
+            cross.add(value, out);
+        }
+    }
+
+    /// Cross and periodic neighbours, diagonal, discount and target rows of an operator whose rates on the axes are set.
+    pub(crate) fn close(&self, operator: &mut Operator) {
+        self.rates.complete(&self.geometry, &mut operator.generator);
         if self.discount > 0.0 {
             operator.generator.diagonal_mut(0).iter_mut().for_each(|d| *d -= self.discount);
         }
@@ -271,154 +346,28 @@ impl<'a> Hamiltonian<'a> {
     /// The operator of a given policy at the current time. With `reselect` the slopes are chosen anew from the drift and
     /// written to the policy, otherwise the policy's own are used. O(d n), no allocation.
     pub fn apply(&self, policy: &mut Policy, reselect: bool, operator: &mut Operator) {
+        if let Some(search) = &self.search {
+            return self.apply_to_search(search, policy, reselect, operator);
+        }
         let n = self.len();
         let c = &self.coefficients;
         operator.running.copy_from_slice(&c.running);
-        for (i, (axis, g)) in self.axes.iter().zip(&self.geometry.axes).enumerate() {
+        for (i, (rates, g)) in self.rates.axes.iter().zip(&self.geometry.axes).enumerate() {
             let (lower, upper) = operator.generator.pair_mut(i);
             for j in 0..n {
                 let k = i * n + j;
                 let mut mu = c.drift[k];
-                if axis.controlled.is_some() {
+                if self.controls[i].is_some() {
                     let v = policy.control[k];
                     mu += c.gain[k] * v;
                     operator.running[j] -= 0.5 * c.weight[k] * v * v;
                 }
                 if reselect {
-                    policy.slope[k] = choose(mu, axis.low[j], axis.high[j]);
+                    policy.slope[k] = rates.slope(j, mu);
                 }
-                let (down, up) = match policy.slope[k] {
-                    Slope::Central => (g.central_minus[j], g.central_plus[j]),
-                    Slope::Upward => (0.0, g.inverse_plus[j]),
-                    Slope::Downward => (g.inverse_minus[j], 0.0),
-                };
-                lower[j] = c.variance[k] * g.diffusion_minus[j] - mu * down;
-                upper[j] = c.variance[k] * g.diffusion_plus[j] + mu * up;
+                (lower[j], upper[j]) = rates.rates(g, j, mu, policy.slope[k]);
             }
         }
         self.close(operator);
-    }
-}
-
-impl ControlData {
-    fn prepare(&mut self, drift: &[f64], gain: &[f64], weight: &[f64], low: &[f64], high: &[f64]) {
-        let (bound_low, bound_high) = self.bounds;
-        let free = bound_low == f64::NEG_INFINITY && bound_high == f64::INFINITY;
-        for j in 0..drift.len() {
-            let (f, g, r) = (drift[j], gain[j], weight[j]);
-            let kappa = g * g / r;
-            self.per_dual[j] = g / r;
-            if kappa > NO_CONTROL {
-                self.mobility[j] = kappa;
-                self.window[j] = ((low[j] - f) / kappa, (high[j] - f) / kappa);
-                self.dual_bounds[j] = if free {
-                    (f64::NEG_INFINITY, f64::INFINITY)
-                } else {
-                    let (a, b) = (bound_low * (r / g), bound_high * (r / g));
-                    (a.min(b), a.max(b))
-                };
-            } else {
-                self.mobility[j] = 0.0;
-            }
-        }
-    }
-}
-
-/// The three difference quotients at a node.
-#[derive(Clone, Copy)]
-struct Quotients {
-    central: f64,
-    upward: f64,
-    downward: f64,
-}
-
-impl Quotients {
-    #[inline]
-    fn get(&self, kind: Slope) -> f64 {
-        match kind {
-            Slope::Central => self.central,
-            Slope::Upward => self.upward,
-            Slope::Downward => self.downward,
-        }
-    }
-
-    /// The best slope, q and value of (f + kappa q) p - kappa q^2/2; central wins ties.
-    #[inline]
-    fn maximise(&self, f: f64, kappa: f64, window: (f64, f64), bounds: (f64, f64)) -> (Slope, f64, f64) {
-        // An empty interval, or one that lies at infinity, is no candidate.
-        let top = |p: f64, lo: f64, up: f64| {
-            let q = p.max(lo).min(up);
-            let value = (f + kappa * q) * p - 0.5 * kappa * q * q;
-            if lo <= up && q.abs() < f64::INFINITY { (q, value) } else { (q, f64::NEG_INFINITY) }
-        };
-        let (q_c, value_c) = top(self.central, window.0.max(bounds.0), window.1.min(bounds.1));
-        let (q_u, value_u) = top(self.upward, window.1.max(bounds.0), bounds.1);
-        let (q_d, value_d) = top(self.downward, bounds.0, window.0.min(bounds.1));
-        let mut best = (Slope::Central, q_c, value_c);
-        if value_u > best.2 {
-            best = (Slope::Upward, q_u, value_u);
-        }
-        if value_d > best.2 {
-            best = (Slope::Downward, q_d, value_d);
-        }
-        best
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Value of the discrete Hamiltonian at one q, for every slope that the drift allows.
-    fn brute(quotients: Quotients, f: f64, kappa: f64, window: (f64, f64), bounds: (f64, f64)) -> f64 {
-        let (lo, up) = (bounds.0.max(-40.0), bounds.1.min(40.0));
-        let mut best = f64::NEG_INFINITY;
-        for k in 0..=400_000 {
-            let q = lo + (up - lo) * k as f64 / 400_000.0;
-            let mut slopes = Vec::new();
-            if q >= window.0 && q <= window.1 {
-                slopes.push(quotients.central);
-            }
-            if q >= window.1 {
-                slopes.push(quotients.upward);
-            }
-            if q <= window.0 {
-                slopes.push(quotients.downward);
-            }
-            for p in slopes {
-                best = best.max((f + kappa * q) * p - 0.5 * kappa * q * q);
-            }
-        }
-        best
-    }
-
-    #[test]
-    fn the_maximum_agrees_with_a_search_over_the_control() {
-        let free = (f64::NEG_INFINITY, f64::INFINITY);
-        let mut state = 12345u64;
-        let mut random = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 11) as f64 / (1u64 << 53) as f64 * 6.0 - 3.0
-        };
-        for trial in 0..60 {
-            let quotients = Quotients { central: random(), upward: random(), downward: random() };
-            let (f, kappa) = (random(), 0.2 + random().abs());
-            let (a, b) = (random(), random());
-            // Windows that contain zero drift, as every scheme's do; sometimes of width zero.
-            let half = if trial % 5 == 0 { 0.0 } else { random().abs() };
-            let window = ((-half - f) / kappa, (half - f) / kappa);
-            let bounds = if trial % 2 == 0 { free } else { (a.min(b), a.max(b)) };
-            let (_, q, value) = quotients.maximise(f, kappa, window, bounds);
-            let search = brute(quotients, f, kappa, window, bounds);
-            assert!(q >= bounds.0 && q <= bounds.1);
-            assert!(value >= search - 1e-12 && value <= search + 2e-3, "{trial}: {value} against {search}");
-        }
-    }
-
-    #[test]
-    fn infinite_windows_at_the_faces_leave_the_inward_slope_only() {
-        let quotients = Quotients { central: 2.0, upward: 9.0, downward: -9.0 };
-        let all = (f64::NEG_INFINITY, f64::INFINITY);
-        assert_eq!(quotients.maximise(0.5, 2.0, all, all), (Slope::Central, 2.0, 5.0));
     }
 }

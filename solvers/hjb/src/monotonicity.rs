@@ -28,9 +28,7 @@ pub enum ViolationCause {
 impl std::fmt::Display for ViolationCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            ViolationCause::FaceDrift => {
-                "the drift at the face points outward (enlarge the box, or use Boundary::Reflecting at the faces)"
-            }
+            ViolationCause::FaceDrift => "the drift at the face points outward (enlarge the box, or use Face::Reflecting there)",
             ViolationCause::CellPeclet => {
                 "the cell Peclet number |drift| spacing / variance is too large for central differences (refine the axis, or \
                  use a scheme with one-sided slopes)"
@@ -111,22 +109,20 @@ impl Monotonicity {
 
 /// Axis and cause of a negative rate at shift number `s` of row `j`.
 fn likely_cause(a: &StencilMatrix, s: usize, j: usize) -> (usize, ViolationCause) {
-    let (shape, shifts) = (a.shape(), a.flat_shifts());
-    let d = shape.len();
-    if s > 2 * d {
-        let stride = |i: usize| shape[i + 1..].iter().product::<usize>();
-        let axis = (0..d).find(|&i| shifts[s].unsigned_abs() + 1 >= stride(i)).unwrap_or(0);
+    let (shape, shifts) = (a.shape(), a.shifts());
+    let crosses = |shift: &[isize]| shift.iter().filter(|step| **step != 0).count() > 1;
+    let axis = shifts[s].iter().position(|step| *step != 0).unwrap_or(0);
+    if crosses(&shifts[s]) {
         return (axis, ViolationCause::CrossTerm);
     }
-    let axis = (s - 1) / 2;
     let stride: usize = shape[axis + 1..].iter().product();
     let index = (j / stride) % shape[axis];
-    let cross = (2 * d + 1..shifts.len()).any(|c| a.diagonal(c)[j] != 0.0);
-    let cause = if index == 0 || index + 1 == shape[axis] {
-        ViolationCause::FaceDrift
-    } else if cross {
+    let cross = (1..shifts.len()).any(|c| crosses(&shifts[c]) && a.diagonal(c)[j] != 0.0);
+    let cause = if cross {
         // Cross shifts take from the rates along the axes.
         ViolationCause::CrossTerm
+    } else if index == 0 || index + 1 == shape[axis] {
+        ViolationCause::FaceDrift
     } else {
         ViolationCause::CellPeclet
     };

@@ -1,7 +1,8 @@
 //! Parameters of the HJB solver and what it reports.
 
+use crate::controls::SearchParams;
 use crate::error::HjbError;
-use crate::geometry::Boundary;
+use crate::faces::Faces;
 use crate::linear::LinearSolverChoice;
 use crate::monotonicity::Monotonicity;
 use crate::sense::Sense;
@@ -20,7 +21,7 @@ pub struct HjbParams {
     /// Number N of equal time steps, at least 1.
     pub steps: usize,
     /// Condition at the faces of the box.
-    pub boundary: Boundary,
+    pub boundary: Faces,
     /// Linear solver.
     pub linear: LinearSolverChoice,
     /// Howard's iteration stops when the residual of the discrete equation, summed over all stages, is below this relative
@@ -40,6 +41,8 @@ pub struct HjbParams {
     pub require_monotone: bool,
     /// Whether the functional is maximised or minimised; values are reported in the sign of the user.
     pub sense: Sense,
+    /// Search for the best control where the cost is general.
+    pub search: SearchParams,
 }
 
 impl Default for HjbParams {
@@ -48,7 +51,7 @@ impl Default for HjbParams {
             space: Space::default(),
             time: Time::default(),
             steps: 200,
-            boundary: Boundary::default(),
+            boundary: Faces::default(),
             linear: LinearSolverChoice::default(),
             howard_tolerance: 1e-11,
             howard_max_iterations: 50,
@@ -57,6 +60,7 @@ impl Default for HjbParams {
             memory_limit: 4 << 30,
             require_monotone: false,
             sense: Sense::default(),
+            search: SearchParams::default(),
         }
     }
 }
@@ -76,6 +80,7 @@ impl HjbParams {
         if self.growth_limit.is_nan() || self.growth_limit <= 1.0 {
             return Err(HjbError::invalid("growth_limit", self.growth_limit, "larger than 1"));
         }
+        self.search.validate()?;
         self.storage.validate()
     }
 }
@@ -92,7 +97,9 @@ pub struct HjbInfo {
     /// Order of the time scheme.
     pub time_order: u32,
     /// Condition at the faces.
-    pub boundary: Boundary,
+    pub boundary: Faces,
+    /// How the best control was found: "per axis" (in closed form), "coupled quadratic", "finite set", "refined lattice".
+    pub maximisation: &'static str,
     /// Number of nodes.
     pub nodes: usize,
     /// Number of time steps.
@@ -119,8 +126,8 @@ pub struct HjbInfo {
 pub(crate) fn workspace_bytes(n: usize, d: usize, m: usize) -> u64 {
     let n = n as u64;
     let (d, m) = (d as u64, m as u64);
-    // Coefficients, difference weights, windows, policy, three stencil matrices, vectors: 8-byte entries per node.
-    let arrays = 8 * n * (12 * d + 10 * m + 3 * (2 * d + 1) + 12);
+    // Coefficients, difference weights, rates, windows, policy, three stencil matrices, vectors: 8-byte entries per node.
+    let arrays = 8 * n * (16 * d + 10 * m + 3 * (2 * d + 1) + 12);
     // Fill of a sparse LU, measured for d = 2 and scaled with the known exponent for d >= 3.
     let size = n as f64;
     let factors = match d {

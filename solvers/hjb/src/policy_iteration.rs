@@ -13,6 +13,8 @@
 
 use crate::curvature::CurvatureWatch;
 use crate::error::{HjbError, LinearError};
+use crate::exit::{FaceValues, Placement, TargetSet};
+use crate::exit_data::ExitData;
 use crate::hamiltonian::{Hamiltonian, Policy};
 use crate::monotonicity::Monotonicity;
 use crate::norms::sup;
@@ -93,6 +95,7 @@ pub struct PolicyIteration<'a> {
     model: &'a dyn ControlledDiffusion,
     grid: Arc<TensorGrid>,
     params: PolicyIterationParams,
+    exit: ExitData<'a>,
 }
 
 impl<'a> PolicyIteration<'a> {
@@ -104,7 +107,19 @@ impl<'a> PolicyIteration<'a> {
     ) -> Result<Self, HjbError> {
         params.validate()?;
         check_model(model, &grid)?;
-        Ok(PolicyIteration { model, grid, params })
+        Ok(PolicyIteration { model, grid, params, exit: ExitData::default() })
+    }
+
+    /// End the process when it hits `target` before T, as [`crate::HjbSolver::with_target`] does.
+    pub fn with_target(mut self, target: &'a dyn TargetSet, placement: Placement) -> Self {
+        self.exit.target = Some((target, placement));
+        self
+    }
+
+    /// Values on the Dirichlet faces of the box, in place of the terminal reward there.
+    pub fn with_face_values(mut self, values: &'a dyn FaceValues) -> Self {
+        self.exit.faces = Some(values);
+        self
     }
 
     /// Iterate to the tolerance; the control returned is the maximiser for the value returned.
@@ -131,11 +146,16 @@ impl<'a> PolicyIteration<'a> {
         check_memory(required, p.memory_limit)?;
 
         let oriented = Oriented { model: self.model, sense: p.sense };
-        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?;
+        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?.with_search(p.search)?;
+        self.exit.attach(&mut hamiltonian)?;
         let mut stage_solver =
             StageSolver::new(&hamiltonian, p.linear).map_err(|source| HjbError::Linear { t: horizon, source })?;
         let mut terminal = vec![0.0; n];
         hamiltonian.terminal_reward(&mut terminal)?;
+        self.exit.update(&mut hamiltonian, self.model, p.sense, horizon)?;
+        if let Some(target) = hamiltonian.target() {
+            target.values().iter().for_each(|&(j, g)| terminal[j] = g);
+        }
         let mut times = vec![horizon];
         times.extend(stages.iter().map(|s| s.remaining(h, p.steps)));
         let mut policies: Vec<Policy> = vec![hamiltonian.zero_policy(); times.len()];
@@ -153,6 +173,7 @@ impl<'a> PolicyIteration<'a> {
             for level in 0..times.len() {
                 let t = times[level];
                 hamiltonian.prepare(t)?;
+                self.exit.update(&mut hamiltonian, self.model, p.sense, t)?;
                 // The first policy's slopes follow from its drift; later ones carry the maximiser's choice.
                 let reselect = iteration == 0;
                 hamiltonian.apply(&mut policies[level], reselect, &mut stage_solver.operator);
@@ -160,6 +181,7 @@ impl<'a> PolicyIteration<'a> {
                 if level > 0 {
                     let stage = &stages[level - 1];
                     stage.right_side(&value, &before, &explicit, &mut stage_solver.right_side);
+                    stage_solver.prescribe(&hamiltonian);
                     before.copy_from_slice(&value);
                     let limit = p.growth_limit * bound;
                     let solved = stage_solver.solve_linear(stage.implicit, &mut value);
@@ -174,13 +196,14 @@ impl<'a> PolicyIteration<'a> {
                     }
                     if iteration == 0 {
                         bound += stage.length * hamiltonian.running_sup();
+                        bound = bound.max(hamiltonian.target().map_or(0.0, |target| target.sup()));
                     }
                     size = size.max(reached);
                 }
                 stage_solver.operator.apply(&value, &mut explicit);
                 let StageSolver { operator, maximum, .. } = &mut stage_solver;
                 hamiltonian.maximise(&value, &mut policies[level], operator, maximum);
-                if level > 0 {
+                if level > 0 && hamiltonian.target().is_none() {
                     watch.advance(&hamiltonian, &policies[level], stages[level - 1].length, t)?;
                 }
                 for (new, old) in value.iter().zip(values[level].iter_mut()) {

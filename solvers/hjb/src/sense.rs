@@ -18,6 +18,11 @@ pub enum Sense {
 }
 
 impl Sense {
+    /// One value of the user's in the sign of the maximisation, or back.
+    pub(crate) fn oriented(self, value: f64) -> f64 {
+        if self == Sense::Minimise { -value } else { value }
+    }
+
     /// Turn values of the maximisation into the user's sign, or back, in place.
     pub(crate) fn orient(self, values: &mut [f64]) {
         if self == Sense::Minimise {

@@ -1,6 +1,8 @@
 //! The value function and the optimal control on the grid, at stored times.
 
 use crate::error::HjbError;
+use crate::evaluation::{Evaluation, EvaluationParams, ValueSlice};
+use hjbridge_model::Points;
 use hjbridge_model::grid::{Extrapolation, GridFunction, Interpolation, TableFeedback, TensorGrid};
 use serde::Serialize;
 use std::sync::Arc;
@@ -98,6 +100,23 @@ impl ValueFunction {
     /// v at time t, m x n, component by component, interpolated like [`ValueFunction::at_time`].
     pub fn control_at_time(&self, t: f64) -> Result<Vec<f64>, HjbError> {
         self.interpolate(&self.controls, t)
+    }
+
+    /// V and v at time t as functions on all of R^d: interpolated in time as by [`ValueFunction::at_time`], in space as asked.
+    ///
+    /// # Errors
+    /// A time outside [0, T].
+    pub fn slice(&self, t: f64, params: EvaluationParams) -> Result<ValueSlice, HjbError> {
+        ValueSlice::new(&self.grid, &self.interpolate(&self.values, t)?, &self.interpolate(&self.controls, t)?, params)
+    }
+
+    /// Write V at time t and each point of `x`; the points outside the grid are reported. For several calls at one time, or
+    /// for gradients and controls, make a [`ValueFunction::slice`].
+    ///
+    /// # Errors
+    /// A time outside [0, T], a block of another dimension, `out` of another length, a coordinate that is not finite.
+    pub fn evaluate(&self, t: f64, x: Points<'_>, params: EvaluationParams, out: &mut [f64]) -> Result<Evaluation, HjbError> {
+        ValueSlice::new(&self.grid, &self.interpolate(&self.values, t)?, &[], params)?.value(x, out)
     }
 
     fn interpolate(&self, slices: &[Vec<f64>], t: f64) -> Result<Vec<f64>, HjbError> {

@@ -2,6 +2,8 @@
 //!
 //! Solves V_t + f.grad V + (1/2) sum_i a_ii V_ii + l - rho V + sup_v { (G v).grad V - v'Rv/2 } = 0, V(T) = g, on a tensor
 //! grid; with an obstacle psi (optimal stopping) the maximum of the left side and psi - V is zero, and V(T) = max(g, psi).
+//! On a target set or a Dirichlet face the value is prescribed and the process ends there (exit problems):
+//! V(t,x) = E[ int_t^{tau ^ T} ... + g(tau ^ T, X_{tau ^ T}) ], the data entering each implicit stage at its own time.
 //! Minimisation ([`HjbParams::sense`]) is the same with costs in place of rewards. Stopping is one more value of the control.
 //! Each stage is a finite nonlinear system V - w F(V) = rhs whose F is a maximum of affine maps; Howard's iteration on it is
 //! Newton's method and needs about two linear solves when it starts from the value extrapolated in time.
@@ -13,9 +15,12 @@
 //! 11 (2007) 1-44; O. Bokanowski, S. Maroso, H. Zidani, Some convergence results for Howard's algorithm, SIAM J. Numer.
 //! Anal. 47 (2009) 3001-3026.
 
+use crate::adjoint::PolicySequence;
 use crate::curvature::CurvatureWatch;
 use crate::error::{HjbError, LinearError};
-use crate::hamiltonian::Hamiltonian;
+use crate::exit::{FaceValues, Placement, TargetSet};
+use crate::exit_data::ExitData;
+use crate::hamiltonian::{Hamiltonian, Policy};
 use crate::monotonicity::Monotonicity;
 use crate::norms::sup;
 use crate::obstacle::{Obstacle, evaluate};
@@ -53,6 +58,7 @@ pub struct HjbSolver<'a> {
     grid: Arc<TensorGrid>,
     params: HjbParams,
     obstacle: Option<&'a dyn Obstacle>,
+    exit: ExitData<'a>,
 }
 
 impl<'a> HjbSolver<'a> {
@@ -63,13 +69,26 @@ impl<'a> HjbSolver<'a> {
     pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: HjbParams) -> Result<Self, HjbError> {
         params.validate()?;
         check_model(model, &grid)?;
-        Ok(HjbSolver { model, grid, params, obstacle: None })
+        Ok(HjbSolver { model, grid, params, obstacle: None, exit: ExitData::default() })
     }
 
     /// Allow to stop at any time for the reward `obstacle` (the cost, when minimising). Stopping is optimal where V equals
     /// it; the control reported there is the best one for those who continue.
     pub fn with_obstacle(mut self, obstacle: &'a dyn Obstacle) -> Self {
         self.obstacle = Some(obstacle);
+        self
+    }
+
+    /// End the process when it hits `target` before T, for the reward (the cost, when minimising) given there: V(t,x) is
+    /// [`TargetSet::value_at`] on the set at all t, T included. The control reported there is zero.
+    pub fn with_target(mut self, target: &'a dyn TargetSet, placement: Placement) -> Self {
+        self.exit.target = Some((target, placement));
+        self
+    }
+
+    /// Values on the Dirichlet faces of [`HjbParams::boundary`], in place of the terminal reward there.
+    pub fn with_face_values(mut self, values: &'a dyn FaceValues) -> Self {
+        self.exit.faces = Some(values);
         self
     }
 
@@ -98,8 +117,34 @@ impl<'a> HjbSolver<'a> {
         Ok((ValueFunction::new(self.grid.clone(), m, times, values, controls), info))
     }
 
+    /// The optimal policy at every level of the time scheme, for [`crate::AdjointLaw`].
+    ///
+    /// # Errors
+    /// As [`HjbSolver::solve`]; an obstacle, for a policy that stops is not one of controls alone.
+    pub fn solve_policies(&self) -> Result<(PolicySequence, HjbInfo), HjbError> {
+        if self.obstacle.is_some() {
+            return Err(HjbError::invalid("obstacle", "given", "none: the policy of a stopping problem is not recorded"));
+        }
+        let p = &self.params;
+        let levels = 1 + p.time.stages(1.0, p.steps).len();
+        let (n, d, m) = (self.grid.len(), self.grid.dim(), self.model.control_dim());
+        let stored = levels as u64 * n as u64 * (8 * m as u64 + d as u64);
+        check_memory(workspace_bytes(n, d, m).saturating_add(stored), p.memory_limit)?;
+        let (mut times, mut policies) = (Vec::with_capacity(levels), Vec::with_capacity(levels));
+        let info = self.run(&mut |_| {}, &mut |t, policy| {
+            times.push(t);
+            policies.push(policy.clone());
+        })?;
+        Ok((PolicySequence::new(times, policies), info))
+    }
+
     /// Solve, calling `observe` at every level k = N, N-1, ..., 0; nothing is stored.
     pub fn solve_observed(&self, observe: &mut Observer<'_>) -> Result<HjbInfo, HjbError> {
+        self.run(observe, &mut |_, _| {})
+    }
+
+    /// Solve, calling `record` with the policy of each stage besides.
+    fn run(&self, observe: &mut Observer<'_>, record: &mut dyn FnMut(f64, &Policy)) -> Result<HjbInfo, HjbError> {
         let start = Instant::now();
         let p = &self.params;
         let n = self.grid.len();
@@ -108,7 +153,8 @@ impl<'a> HjbSolver<'a> {
         let h = horizon / p.steps as f64;
         let stages = p.time.stages(h, p.steps);
         let oriented = Oriented { model: self.model, sense: p.sense };
-        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?;
+        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?.with_search(p.search)?;
+        self.exit.attach(&mut hamiltonian)?;
         let linear = |t: f64| move |source: LinearError| HjbError::Linear { t, source };
         let mut stage_solver = StageSolver::new(&hamiltonian, p.linear).map_err(linear(horizon))?;
         let mut certificate = Monotonicity::default();
@@ -120,9 +166,16 @@ impl<'a> HjbSolver<'a> {
             let psi = evaluate(obstacle, horizon, p.sense, hamiltonian.coefficients())?;
             value.iter_mut().zip(&psi).for_each(|(v, psi)| *v = v.max(*psi));
         }
+        self.exit.update(&mut hamiltonian, self.model, p.sense, horizon)?;
+        if let Some(target) = hamiltonian.target() {
+            target.values().iter().for_each(|&(j, g)| value[j] = g);
+        }
         let StageSolver { policy, operator, maximum, .. } = &mut stage_solver;
         hamiltonian.maximise(&value, policy, operator, maximum);
         stage_solver.inspect(&hamiltonian, horizon, &mut certificate, p.require_monotone)?;
+        stage_solver.prescribe(&hamiltonian);
+        stage_solver.blank_prescribed();
+        record(horizon, &stage_solver.policy);
         let mut shown = vec![0.0; if p.sense == Sense::Minimise { n } else { 0 }];
         let mut show = |step: usize, t: f64, value: &[f64], control: &[f64]| {
             let value = match p.sense {
@@ -155,6 +208,9 @@ impl<'a> HjbSolver<'a> {
                 bound = psi.iter().fold(bound, |b, psi| b.max(*psi));
                 stage_solver.obstacle = Some(psi);
             }
+            self.exit.update(&mut hamiltonian, self.model, p.sense, t)?;
+            bound = bound.max(hamiltonian.target().map_or(0.0, |target| target.sup()));
+            stage_solver.prescribe(&hamiltonian);
             let sup_l = hamiltonian.running_sup();
             bound += 0.5 * stage.length * (running_sup + sup_l);
             running_sup = sup_l;
@@ -175,11 +231,13 @@ impl<'a> HjbSolver<'a> {
             if reached > limit {
                 return Err(blow_up(reached));
             }
-            if self.obstacle.is_none() {
+            if self.obstacle.is_none() && hamiltonian.target().is_none() {
                 watch.advance(&hamiltonian, &stage_solver.policy, stage.length, t)?;
             }
             size = reached;
             stage_solver.inspect(&hamiltonian, t, &mut certificate, p.require_monotone)?;
+            stage_solver.blank_prescribed();
+            record(t, &stage_solver.policy);
             if let Some(done) = stage.completes() {
                 show(p.steps - done, t, &value, &stage_solver.policy.control);
             }
@@ -190,6 +248,7 @@ impl<'a> HjbSolver<'a> {
             time: p.time.name(),
             time_order: p.time.order(),
             boundary: p.boundary,
+            maximisation: hamiltonian.maximisation(),
             nodes: n,
             steps: p.steps,
             stages: stages.len(),

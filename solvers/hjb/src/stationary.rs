@@ -3,17 +3,19 @@
 //!   rho V = sup_v { L^v V + l - v'Rv/2 }  outside the target set,   V = g  on it,
 //!
 //! the value of E[ int_0^tau e^{-rho t} (l - v'Rv/2) dt + e^{-rho tau} g(X_tau) ] with tau the time of hitting the target
-//! (infinite without one; then rho > 0 is needed). Coefficients are those of the model at t = 0; its horizon and terminal
-//! reward are not used. Each iteration solves one linear system with rho - L^v and maximises the discrete Hamiltonian;
+//! (infinite without one; then rho > 0 is needed). Nodes of Dirichlet faces belong to the target, with the model's terminal
+//! reward as g unless other data are given. Coefficients are those of the model at t = 0; its horizon is not used. Each iteration solves one linear system with rho - L^v and maximises the discrete Hamiltonian;
 //! with a monotone generator V increases at every node, and the iteration is Newton's method: locally quadratic.
 //! Order: that of the space scheme; 2 for [`crate::space::Hybrid`] with the boundary of the target placed inside the cells
 //! ([`Placement::SubCell`]). An uncontrolled model takes one solve: mean hitting times are l = 1, g = 0, rho = 0.
 //! Reference: R. A. Howard, Dynamic Programming and Markov Processes (1960); H. J. Kushner, P. Dupuis, Numerical Methods
 //! for Stochastic Control Problems in Continuous Time (2001).
 
+use crate::controls::SearchParams;
 use crate::error::{HjbError, LinearError};
-use crate::exit::{Placement, TargetRows, TargetSet};
-use crate::geometry::Boundary;
+use crate::evaluation::{EvaluationParams, ValueSlice};
+use crate::exit::{FaceValues, Placement, TargetRows, TargetSet};
+use crate::faces::Faces;
 use crate::hamiltonian::Hamiltonian;
 use crate::linear::LinearSolverChoice;
 use crate::monotonicity::Monotonicity;
@@ -37,7 +39,7 @@ pub struct StationaryParams {
     /// Space scheme.
     pub space: Space,
     /// Condition at the faces of the box.
-    pub boundary: Boundary,
+    pub boundary: Faces,
     /// Linear solver; `Auto` is a direct one in one and two dimensions, where these systems are ill-conditioned.
     pub linear: LinearSolverChoice,
     /// Whether the functional is maximised or minimised; values are reported in the sign of the user.
@@ -51,19 +53,22 @@ pub struct StationaryParams {
     pub require_monotone: bool,
     /// Largest memory the solver may plan for, in bytes.
     pub memory_limit: u64,
+    /// Search for the best control where the cost is general.
+    pub search: SearchParams,
 }
 
 impl Default for StationaryParams {
     fn default() -> Self {
         StationaryParams {
             space: Space::default(),
-            boundary: Boundary::default(),
+            boundary: Faces::default(),
             linear: LinearSolverChoice::default(),
             sense: Sense::default(),
             tolerance: 1e-9,
             max_iterations: 50,
             require_monotone: false,
             memory_limit: 4 << 30,
+            search: SearchParams::default(),
         }
     }
 }
@@ -77,6 +82,7 @@ impl StationaryParams {
         if self.max_iterations == 0 {
             return Err(HjbError::invalid("max_iterations", self.max_iterations, "at least 1"));
         }
+        self.search.validate()?;
         Ok(())
     }
 }
@@ -90,9 +96,11 @@ pub struct StationaryInfo {
     pub sense: Sense,
     /// The discount rate rho.
     pub discount: f64,
+    /// How the best control was found: "per axis" (in closed form), "coupled quadratic", "finite set", "refined lattice".
+    pub maximisation: &'static str,
     /// Number of nodes.
     pub nodes: usize,
-    /// Nodes in the target set (with those put on its boundary).
+    /// Nodes in the target set (with those put on its boundary) and on Dirichlet faces.
     pub target_nodes: usize,
     /// Edges of the grid cut by the boundary of the target set.
     pub cut_edges: usize,
@@ -123,6 +131,11 @@ pub struct StationaryValue {
 }
 
 impl StationaryValue {
+    /// From n values and m x n controls.
+    pub(crate) fn new(grid: Arc<TensorGrid>, value: Vec<f64>, control: Vec<f64>) -> Self {
+        StationaryValue { grid, value, control }
+    }
+
     /// The grid.
     pub fn grid(&self) -> &Arc<TensorGrid> {
         &self.grid
@@ -138,6 +151,11 @@ impl StationaryValue {
         &self.control
     }
 
+    /// V and v as functions on all of R^d; evaluations report the points outside the grid.
+    pub fn slice(&self, params: EvaluationParams) -> Result<ValueSlice, HjbError> {
+        ValueSlice::new(&self.grid, &self.value, &self.control, params)
+    }
+
     /// V as a function on the grid.
     pub fn grid_function(&self) -> Result<GridFunction, HjbError> {
         Ok(GridFunction::new(self.grid.clone(), self.value.clone())?)
@@ -150,6 +168,7 @@ pub struct StationarySolver<'a> {
     grid: Arc<TensorGrid>,
     params: StationaryParams,
     target: Option<(&'a dyn TargetSet, Placement)>,
+    face_values: Option<&'a dyn FaceValues>,
 }
 
 impl<'a> StationarySolver<'a> {
@@ -160,12 +179,19 @@ impl<'a> StationarySolver<'a> {
     pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: StationaryParams) -> Result<Self, HjbError> {
         params.validate()?;
         HjbError::check_shape("grid axes", grid.dim(), model.dim())?;
-        Ok(StationarySolver { model, grid, params, target: None })
+        Ok(StationarySolver { model, grid, params, target: None, face_values: None })
     }
 
     /// Stop the process when it hits `target`, for the reward (the cost, when minimising) given there.
     pub fn with_target(mut self, target: &'a dyn TargetSet, placement: Placement) -> Self {
         self.target = Some((target, placement));
+        self
+    }
+
+    /// Values on the Dirichlet faces of [`StationaryParams::boundary`], in place of the model's terminal reward there; read
+    /// at t = 0.
+    pub fn with_face_values(mut self, values: &'a dyn FaceValues) -> Self {
+        self.face_values = Some(values);
         self
     }
 
@@ -180,16 +206,29 @@ impl<'a> StationarySolver<'a> {
         let (n, d, m) = (self.grid.len(), self.grid.dim(), self.model.control_dim());
         check_memory(workspace_bytes(n, d, m), p.memory_limit)?;
         let oriented = Oriented { model: self.model, sense: p.sense };
-        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?;
+        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?.with_search(p.search)?;
         let discount = hamiltonian.discount();
+        let faces = hamiltonian.geometry().dirichlet_nodes();
         let (mut inside, mut cut_edges) = (Vec::new(), 0);
-        if let Some((target, placement)) = self.target {
-            let rows = TargetRows::new(target, &self.grid, placement, p.sense)?;
+        if self.target.is_some() || !faces.is_empty() {
+            let mut rows = match self.target {
+                Some((target, placement)) => TargetRows::new(target, &self.grid, placement, p.sense)?,
+                None => TargetRows::empty(d),
+            };
+            rows.add_nodes(&self.grid, &faces);
+            rows.update_added(0.0, p.sense, |x, out| match self.face_values {
+                Some(values) => values.value_at(0.0, x, out),
+                None => self.model.terminal_reward(x, out),
+            })?;
             inside = rows.nodes().collect();
             cut_edges = rows.edges.len();
             hamiltonian.set_target(rows);
         } else if discount == 0.0 {
-            return Err(HjbError::invalid("discount", discount, "positive, unless there is a target set"));
+            let allowed = "positive, unless there is a target set or a Dirichlet face";
+            return Err(HjbError::invalid("discount", discount, allowed));
+        }
+        if self.face_values.is_some() && faces.is_empty() {
+            return Err(HjbError::invalid("face values", "given", "a Dirichlet face in `boundary`"));
         }
         hamiltonian.prepare(0.0)?;
         let linear = |source: LinearError| HjbError::Linear { t: 0.0, source };
@@ -214,6 +253,7 @@ impl<'a> StationarySolver<'a> {
             let change = sup_difference(&value, &last);
             last.copy_from_slice(&value);
             hamiltonian.maximise(&value, &mut policy, &mut operator, &mut maximum);
+            hamiltonian.check()?;
             let rows = maximum.iter().zip(operator.generator.diagonal(0));
             let scaled = rows.fold(0.0, |s: f64, (r, d)| s.max((r / d).abs()));
             let size = sup(&value);
@@ -238,6 +278,7 @@ impl<'a> StationarySolver<'a> {
             space: p.space.scheme().name(),
             sense: p.sense,
             discount,
+            maximisation: hamiltonian.maximisation(),
             nodes: n,
             target_nodes: inside.len(),
             cut_edges,

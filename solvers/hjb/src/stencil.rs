@@ -45,6 +45,13 @@ impl StencilMatrix {
         StencilMatrix::new(shape, shifts)
     }
 
+    /// The same with further shifts after these.
+    pub(crate) fn nearest_neighbour_and(shape: &[usize], extra: Vec<Vec<isize>>) -> Self {
+        let mut shifts = StencilMatrix::nearest_neighbour(shape).shifts;
+        shifts.extend(extra);
+        StencilMatrix::new(shape, shifts)
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.n
@@ -63,6 +70,16 @@ impl StencilMatrix {
     /// The shifts as distances between flat node indices.
     pub fn flat_shifts(&self) -> &[isize] {
         &self.flat
+    }
+
+    /// The shifts as steps per axis.
+    pub fn shifts(&self) -> &[Vec<isize>] {
+        &self.shifts
+    }
+
+    /// The number of a shift.
+    pub(crate) fn shift_number(&self, shift: &[isize]) -> Option<usize> {
+        self.shifts.iter().position(|s| s == shift)
     }
 
     /// Coefficients of shift number `s`, one per row.

@@ -94,8 +94,10 @@ pub(crate) struct StageSolver {
     pub right_side: Vec<f64>,
     /// Reward for stopping at the level reached, when stopping is allowed.
     pub obstacle: Option<Vec<f64>>,
-    /// Where the policy stops; all false without an obstacle.
+    /// Where the policy stops; all false without an obstacle and prescribed values.
     pub stopped: Vec<bool>,
+    /// Nodes whose value is prescribed at the level reached (a target set, Dirichlet faces), with that value.
+    prescribed: Vec<(usize, f64)>,
     load: Vec<f64>,
     trial: Vec<f64>,
     pub counters: Counters,
@@ -113,23 +115,52 @@ impl StageSolver {
             right_side: vec![0.0; n],
             obstacle: None,
             stopped: vec![false; n],
+            prescribed: Vec::new(),
             load: vec![0.0; n],
             trial: vec![0.0; n],
             counters: Counters::default(),
         })
     }
 
+    /// Take over the prescribed values of the Hamiltonian for the level to be reached, once right side and obstacle are set.
+    pub fn prescribe(&mut self, hamiltonian: &Hamiltonian<'_>) {
+        if let Some(target) = hamiltonian.target() {
+            self.prescribed.clear();
+            self.prescribed.extend_from_slice(target.values());
+            for &(j, g) in &self.prescribed {
+                self.stopped[j] = true;
+                // Makes the residual of the row a multiple of V - g.
+                self.right_side[j] = g;
+                if let Some(psi) = &mut self.obstacle {
+                    psi[j] = g;
+                }
+            }
+        }
+    }
+
+    /// Report zero for the control where the value is prescribed.
+    pub fn blank_prescribed(&mut self) {
+        for component in self.policy.control.chunks_exact_mut(self.maximum.len()) {
+            self.prescribed.iter().for_each(|&(j, _)| component[j] = 0.0);
+        }
+    }
+
     /// Solve V - w (L^v V - rho V + l - c(v)) = right_side for the policy of `operator`, into `value`, which
-    /// holds a guess; V is the obstacle where the policy stops.
+    /// holds a guess; V is the obstacle where the policy stops, and what is prescribed where it is.
     pub fn solve_linear(&mut self, w: f64, value: &mut [f64]) -> Result<(), LinearError> {
         for ((c, b), r) in self.load.iter_mut().zip(&self.right_side).zip(&self.operator.running) {
             *c = b + w * r;
         }
         let generator = &self.operator.generator;
-        let Some(psi) = &self.obstacle else { return self.linear.solve(w, generator, &self.load, value) };
-        for ((c, p), _) in self.load.iter_mut().zip(psi).zip(&self.stopped).filter(|(_, stopped)| **stopped) {
-            *c = *p;
+        if self.obstacle.is_none() && self.prescribed.is_empty() {
+            return self.linear.solve(w, generator, &self.load, value);
         }
+        if let Some(psi) = &self.obstacle {
+            for ((c, p), _) in self.load.iter_mut().zip(psi).zip(&self.stopped).filter(|(_, stopped)| **stopped) {
+                *c = *p;
+            }
+        }
+        self.prescribed.iter().for_each(|&(j, g)| self.load[j] = g);
         self.linear.solve_stopped(w, generator, &self.stopped, &self.load, value)
     }
 
@@ -142,6 +173,7 @@ impl StageSolver {
             let proceed = (self.right_side[j] + w * self.maximum[j] - value[j]) / (1.0 - w * diagonal[j]);
             *stopped = psi[j] - value[j] > proceed;
         }
+        self.prescribed.iter().for_each(|&(j, _)| self.stopped[j] = true);
     }
 
     /// Residual of the stage at `value`, for its maximising operator.
@@ -210,6 +242,7 @@ impl StageSolver {
         certificate: &mut Monotonicity,
         require: bool,
     ) -> Result<(), HjbError> {
+        hamiltonian.check()?;
         certificate.inspect(&self.operator.generator, &hamiltonian.coefficients().nodes, Some(t));
         if require { certificate.require() } else { Ok(()) }
     }

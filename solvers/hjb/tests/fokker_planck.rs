@@ -5,7 +5,7 @@ mod common;
 
 use common::{Problem, line, mixture, orders, square};
 use hjbridge_hjb::{
-    Boundary, FokkerPlanck, FokkerPlanckParams, HjbError, HjbParams, HjbSolver, Space, Storage, Time, masses_from_log_density,
+    Face, FokkerPlanck, FokkerPlanckParams, HjbError, HjbParams, HjbSolver, Space, Storage, Time, masses_from_log_density,
 };
 use hjbridge_model::exact::TiltedMixture;
 use hjbridge_model::grid::{Extrapolation, Interpolation};
@@ -28,12 +28,12 @@ fn mass_is_conserved_and_stays_non_negative_under_implicit_euler() {
     initial[15 * 21 + 12] = 0.75;
     for space in [Space::Upwind, Space::Hybrid] {
         for time in [Time::ImplicitEuler, Time::CrankNicolson, Time::TrBdf2] {
-            for boundary in [Boundary::Reflecting, Boundary::Extrapolated] {
-                let params = FokkerPlanckParams { space, time, boundary, steps: 20, ..Default::default() };
+            for boundary in [Face::Reflecting, Face::Extrapolated] {
+                let params = FokkerPlanckParams { space, time, boundary: boundary.into(), steps: 20, ..Default::default() };
                 let (path, info) = FokkerPlanck::new(&problem, &zero, grid.clone(), params).unwrap().evolve(&initial).unwrap();
                 assert!(info.mass_error < 1e-13, "{space:?} {time:?} {boundary:?}: {info:?}");
                 assert_eq!(path.times().len(), 21);
-                if boundary == Boundary::Reflecting {
+                if boundary == Face::Reflecting {
                     assert!(info.monotonicity.is_monotone());
                     if time == Time::ImplicitEuler {
                         assert!(info.most_negative >= 0.0, "{info:?}");
@@ -91,11 +91,11 @@ fn implicit_euler_forward_and_backward_are_adjoint() {
     let grid = line(-3.0, 3.0, 61);
     let none = ZeroFeedback { dim: 1, control_dim: 0 };
     let x = grid.axis(0).nodes().to_vec();
-    for (space, boundary) in [(Space::Hybrid, Boundary::Reflecting), (Space::Upwind, Boundary::Extrapolated)] {
+    for (space, boundary) in [(Space::Hybrid, Face::Reflecting), (Space::Upwind, Face::Extrapolated)] {
         let time = Time::ImplicitEuler;
-        let hjb = HjbParams { space, time, boundary, steps: 30, ..Default::default() };
+        let hjb = HjbParams { space, time, boundary: boundary.into(), steps: 30, ..Default::default() };
         let (v, _) = HjbSolver::new(&problem, grid.clone(), hjb).unwrap().solve().unwrap();
-        let params = FokkerPlanckParams { space, time, boundary, steps: 30, ..Default::default() };
+        let params = FokkerPlanckParams { space, time, boundary: boundary.into(), steps: 30, ..Default::default() };
         for start in [5, 20, 44] {
             let mut initial = vec![0.0; 61];
             initial[start] = 1.0;

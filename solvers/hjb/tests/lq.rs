@@ -145,7 +145,7 @@ fn fine_tuning_of_a_correlated_gaussian_in_two_dimensions() {
         .map(|&n| {
             let params = HjbParams { steps: n / 2, ..Default::default() };
             let (v, u, info) = fine_tuning_errors(&problem, &exact, square(4.5, n), params, 1.0);
-            assert_eq!(info.linear_solver, "bicgstab-ilu0");
+            assert_eq!(info.linear_solver, "bicgstab-adi");
             (v, u)
         })
         .unzip();

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Problem, line, orders, square};
 use hjbridge_hjb::{
-    Boundary, HjbError, HjbParams, HjbSolver, PolicyIteration, PolicyIterationParams, Sense, StationaryInfo, StationaryParams,
+    Face, HjbError, HjbParams, HjbSolver, PolicyIteration, PolicyIterationParams, Sense, StationaryInfo, StationaryParams,
     StationarySolver, StationaryValue, Storage, Time,
 };
 use hjbridge_model::grid::TensorGrid;
@@ -87,7 +87,7 @@ fn stationary_solutions_are_of_order_two_in_one_and_two_dimensions() {
             .iter()
             .map(|&n| {
                 let grid = if dim == 1 { line(-PI, PI, n) } else { square(PI, n) };
-                let params = StationaryParams { boundary: Boundary::Reflecting, ..Default::default() };
+                let params = StationaryParams { boundary: Face::Reflecting.into(), ..Default::default() };
                 let (solution, _) = solve(&problem, grid.clone(), params);
                 let nodes = grid.points();
                 let (mut ev, mut eu) = (0.0f64, 0.0f64);
@@ -154,12 +154,12 @@ fn a_long_horizon_tends_to_the_stationary_value() {
     let params = HjbParams {
         steps: 300,
         time: Time::TrBdf2,
-        boundary: Boundary::Reflecting,
+        boundary: Face::Reflecting.into(),
         storage: Storage::AtMost(2),
         ..Default::default()
     };
     let (finite, _) = HjbSolver::new(&problem, line(-PI, PI, 81), params).unwrap().solve().unwrap();
-    let stationary = StationaryParams { boundary: Boundary::Reflecting, ..Default::default() };
+    let stationary = StationaryParams { boundary: Face::Reflecting.into(), ..Default::default() };
     let (v, _) = solve(&problem, line(-PI, PI, 81), stationary);
     // What is left of the terminal reward: e^{-0.8 * 30} = 4e-11.
     let difference = finite.value(0).iter().zip(v.value()).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));

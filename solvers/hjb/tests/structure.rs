@@ -5,7 +5,7 @@ mod common;
 
 use common::{Matrix, Problem, Scalar, line, mixture, orders, square};
 use hjbridge_hjb::{
-    Boundary, Generator, HjbError, HjbParams, HjbSolver, LinearSolverChoice, PolicyIteration, PolicyIterationParams, Space,
+    Face, Generator, HjbError, HjbParams, HjbSolver, LinearSolverChoice, PolicyIteration, PolicyIterationParams, Space,
     Storage, Time, ViolationCause,
 };
 use hjbridge_model::ControlSet;
@@ -23,9 +23,9 @@ const SCHEMES: [(Space, Time); 6] = [
 
 #[test]
 fn a_constant_reward_has_that_constant_as_value() {
-    for boundary in [Boundary::Extrapolated, Boundary::Reflecting] {
+    for boundary in [Face::Extrapolated, Face::Reflecting] {
         for (space, time) in SCHEMES {
-            let params = HjbParams { space, time, boundary, steps: 30, ..Default::default() };
+            let params = HjbParams { space, time, boundary: boundary.into(), steps: 30, ..Default::default() };
             for (dim, grid) in [(1, line(-4.0, 4.0, 61)), (2, square(4.0, 13))] {
                 let problem = Problem { terminal: Arc::new(|_, _| 0.7), ..Problem::ornstein_uhlenbeck(dim, 1.0, 1.0) };
                 let (v, _) = HjbSolver::new(&problem, grid, params).unwrap().solve().unwrap();
@@ -159,7 +159,7 @@ fn policy_iteration_agrees_with_the_per_step_solver_where_slopes_switch() {
         ..Problem::ornstein_uhlenbeck(1, 1.0, 1.0)
     };
     for (space, time) in SCHEMES {
-        let hjb = HjbParams { space, time, steps: 60, boundary: Boundary::Reflecting, ..Default::default() };
+        let hjb = HjbParams { space, time, steps: 60, boundary: Face::Reflecting.into(), ..Default::default() };
         let (a, _) = HjbSolver::new(&problem, line(-3.0, 3.0, 49), hjb).unwrap().solve().unwrap();
         let params = PolicyIterationParams { hjb, max_iterations: 60, ..Default::default() };
         let (b, info) = PolicyIteration::new(&problem, line(-3.0, 3.0, 49), params).unwrap().solve().unwrap();
@@ -179,8 +179,8 @@ fn a_monotone_scheme_keeps_the_bounds_of_a_step() {
     for sigma in [1.0, 0.1, 0.0] {
         let problem = Problem { terminal: step.clone(), ..uncontrolled(1.0, sigma, 1.0) };
         for space in [Space::Upwind, Space::Hybrid] {
-            for boundary in [Boundary::Extrapolated, Boundary::Reflecting] {
-                let params = HjbParams { space, time: Time::ImplicitEuler, boundary, steps: 20, ..Default::default() };
+            for boundary in [Face::Extrapolated, Face::Reflecting] {
+                let params = HjbParams { space, time: Time::ImplicitEuler, boundary: boundary.into(), steps: 20, ..Default::default() };
                 let (v, info) = HjbSolver::new(&problem, line(-4.0, 4.0, 81), params).unwrap().solve().unwrap();
                 assert!(info.monotonicity.is_monotone());
                 assert!((0..=20).all(|k| v.value(k).iter().all(|v| v.abs() <= 1.0 + 1e-13)));
@@ -196,8 +196,8 @@ fn at_a_large_cell_peclet_number_hybrid_is_upwind_and_does_not_oscillate() {
     let n = grid.len();
     let drift: Vec<f64> = (0..n).map(|j| if j % 2 == 0 { 2.0 } else { -3.0 }).collect();
     let variance = vec![1e-4; n];
-    let mut upwind = Generator::new(grid.clone(), Space::Upwind.scheme(), Boundary::Reflecting);
-    let mut hybrid = Generator::new(grid.clone(), Space::Hybrid.scheme(), Boundary::Reflecting);
+    let mut upwind = Generator::new(grid.clone(), Space::Upwind.scheme(), Face::Reflecting);
+    let mut hybrid = Generator::new(grid.clone(), Space::Hybrid.scheme(), Face::Reflecting);
     assert_eq!(upwind.assemble(&drift, &variance).unwrap(), hybrid.assemble(&drift, &variance).unwrap());
     let problem = Problem {
         control_dim: 0,
@@ -208,7 +208,7 @@ fn at_a_large_cell_peclet_number_hybrid_is_upwind_and_does_not_oscillate() {
     };
     let solve = |space| {
         let params =
-            HjbParams { space, time: Time::ImplicitEuler, boundary: Boundary::Reflecting, steps: 40, ..Default::default() };
+            HjbParams { space, time: Time::ImplicitEuler, boundary: Face::Reflecting.into(), steps: 40, ..Default::default() };
         HjbSolver::new(&problem, grid.clone(), params).unwrap().solve().unwrap().0
     };
     let (a, b) = (solve(Space::Upwind), solve(Space::Hybrid));
@@ -223,7 +223,7 @@ fn rows_of_the_generator_sum_to_zero_and_outward_drift_is_counted() {
     let nodes = grid.points();
     let outward: Vec<f64> = nodes.data().to_vec();
     let variance = vec![0.3; 2 * n];
-    for boundary in [Boundary::Extrapolated, Boundary::Reflecting] {
+    for boundary in [Face::Extrapolated, Face::Reflecting] {
         let mut g = Generator::new(grid.clone(), Space::Hybrid.scheme(), boundary);
         g.assemble(&outward, &variance).unwrap();
         let mut sums = vec![0.0; n];
@@ -231,13 +231,13 @@ fn rows_of_the_generator_sum_to_zero_and_outward_drift_is_counted() {
         assert!(sums.iter().all(|s| s.abs() < 1e-13));
         let certificate = g.monotonicity();
         match boundary {
-            Boundary::Reflecting => assert!(certificate.is_monotone()),
             // One outward rate per face node and face: 4 faces of 9 nodes, of size |mu|/h = 2/0.5.
-            Boundary::Extrapolated => {
+            Face::Extrapolated => {
                 assert_eq!((certificate.violations, certificate.worst_value), (36, -4.0));
                 assert!(certificate.worst_node.is_some());
                 assert_eq!(certificate.worst_cause, Some(ViolationCause::FaceDrift));
             }
+            _ => assert!(certificate.is_monotone()),
         }
     }
 }
@@ -273,7 +273,7 @@ fn requiring_monotone_names_the_node_the_axis_the_time_and_the_cause() {
     let (_, info) = HjbSolver::new(&problem, square(2.0, 9), counted).unwrap().solve().unwrap();
     // Two corners at each of t = 0.4, 0.2, 0.
     assert_eq!((info.monotonicity.violations, info.monotonicity.worst_axis), (6, Some(1)));
-    let reflected = HjbParams { boundary: Boundary::Reflecting, ..params };
+    let reflected = HjbParams { boundary: Face::Reflecting.into(), ..params };
     assert!(HjbSolver::new(&problem, square(2.0, 9), reflected).unwrap().solve().is_ok());
 }
 
@@ -283,7 +283,7 @@ fn central_differences_are_exact_for_quadratics_on_any_axis() {
     let nodes: Vec<f64> = (0..15).map(|j| 0.2 * j as f64 + if j % 2 == 0 { 0.0 } else { 0.1 }).collect();
     let grid = Arc::new(TensorGrid::new(vec![Axis::from_nodes(nodes.clone()).unwrap()]).unwrap());
     let (mu, a) = (0.9, 1.4);
-    let mut g = Generator::new(grid, Space::Hybrid.scheme(), Boundary::Extrapolated);
+    let mut g = Generator::new(grid, Space::Hybrid.scheme(), Face::Extrapolated);
     g.assemble(&[mu; 15], &[a; 15]).unwrap();
     let squares: Vec<f64> = nodes.iter().map(|x| x * x).collect();
     let mut out = vec![0.0; 15];
@@ -299,7 +299,7 @@ fn reflected_diffusion_is_solved_to_order_two_up_to_the_wall() {
     let errors: Vec<f64> = [21, 41, 81]
         .iter()
         .map(|&n| {
-            let params = HjbParams { steps: n, boundary: Boundary::Reflecting, ..Default::default() };
+            let params = HjbParams { steps: n, boundary: Face::Reflecting.into(), ..Default::default() };
             let (v, _) = HjbSolver::new(&problem, line(0.0, 1.0, n), params).unwrap().solve().unwrap();
             let exact = |j: usize| (-0.1 * pi * pi).exp() * (pi * j as f64 / (n - 1) as f64).cos();
             (0..n).map(|j| (v.value(0)[j] - exact(j)).abs()).fold(0.0, f64::max)
@@ -420,7 +420,7 @@ fn bad_coefficients_are_named_with_time_and_place() {
 }
 
 #[test]
-fn unsupported_and_indefinite_matrices_are_refused() {
+fn full_matrices_are_taken_and_indefinite_ones_refused() {
     let base = Problem::ornstein_uhlenbeck(2, 1.0, 1.0);
     let matrix = |m: [f64; 4]| Matrix::Field(Arc::new(move |_, _: &[f64], out: &mut [f64]| out.copy_from_slice(&m)));
     for problem in [
@@ -428,8 +428,15 @@ fn unsupported_and_indefinite_matrices_are_refused() {
         Problem { gain: matrix([1.0, 0.0, 0.1, 1.0]), ..base.clone() },
         Problem { weight: matrix([1.0, 0.3, 0.3, 1.0]), ..base.clone() },
     ] {
-        assert!(matches!(error_of(&problem), HjbError::Unsupported { .. }));
+        assert!(HjbSolver::new(&problem, square(2.0, 9), HjbParams { steps: 2, ..Default::default() }).unwrap().solve().is_ok());
     }
+    // A pair of axes that is correlated at some times only, none of which the solver asked about beforehand.
+    let late = Matrix::Field(Arc::new(|t: f64, _: &[f64], out: &mut [f64]| {
+        out.copy_from_slice(&[1.0, 0.0, if (0.4..0.45).contains(&t) { 0.2 } else { 0.0 }, 1.0])
+    }));
+    let params = HjbParams { steps: 50, ..Default::default() };
+    let outcome = HjbSolver::new(&Problem { sigma: late, ..base.clone() }, square(2.0, 9), params).unwrap().solve();
+    assert!(matches!(outcome, Err(HjbError::Unsupported { t, .. }) if (t - 0.44).abs() < 1e-12));
     // sigma a rotation: sigma sigma' = I is diagonal and allowed.
     let (c, s) = (0.6, 0.8);
     let rotated = Problem { sigma: matrix([c, -s, s, c]), ..base.clone() };

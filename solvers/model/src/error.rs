@@ -36,6 +36,14 @@ pub enum ModelError {
         /// KL weight.
         beta: f64,
     },
+    /// A formula that does not compile, or is not a number somewhere.
+    #[error("{field}: {source}")]
+    Formula {
+        /// Name of the field.
+        field: String,
+        /// What is wrong, with the text and the column or the point.
+        source: Box<crate::formula::FormulaError>,
+    },
     /// An ordinary differential equation could not be integrated.
     #[error("{equation}: the integrator stopped at t = {time}: {reason}")]
     Integration {
@@ -68,6 +76,7 @@ impl ModelError {
             ModelError::IllPosedTilt { field, eigenvalue, beta } => {
                 ModelError::IllPosedTilt { field: nest(field), eigenvalue, beta }
             }
+            ModelError::Formula { field, source } => ModelError::Formula { field: nest(field), source },
             other => other,
         }
     }

@@ -2,11 +2,13 @@
 //! forms. No solver lives here; `hjb`, `rollout` and `pift` meet in these types.
 
 pub mod diffusion;
+pub mod dispatch;
 pub mod error;
 pub mod exact;
 pub mod field;
 pub mod fine_tuning;
 pub mod formula;
+pub mod formulated;
 pub mod grid;
 pub mod kl;
 pub mod lanes;
@@ -22,6 +24,7 @@ pub use error::ModelError;
 pub use field::{Feedback, PointwiseFeedback, ScalarField, VectorField, ZeroFeedback};
 pub use fine_tuning::{FineTuning, InitialLaw, NoisedScore};
 pub use formula::{Formula, FormulaError};
+pub use formulated::{CostFormula, DiffusionFormulas, FormulaDiffusion, FormulaField, MatrixFormula};
 pub use grid::{
     Axis, CubicSpline, Extrapolation, GridFunction, Interpolation, LinearInterpolant, Region, TableFeedback, TensorGrid,
 };

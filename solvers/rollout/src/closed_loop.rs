@@ -7,6 +7,7 @@ use hjbridge_model::{
 use crate::error::RolloutError;
 use crate::lanes::Lanes;
 use crate::noise::LANES;
+use crate::sweep;
 
 /// Everything needed at t_k.
 pub struct Level<'a> {
@@ -114,9 +115,7 @@ impl<'a> ClosedLoop<'a> {
         let scale = match &level.control_weight {
             MatrixCoefficient::Scaled(r) => {
                 for v in lanes.control.chunks_exact(LANES) {
-                    for (rate, v) in lanes.rate.iter_mut().zip(v) {
-                        *rate += v * v;
-                    }
+                    sweep::add_squares(&mut lanes.rate, v);
                 }
                 0.5 * weight * r
             }
@@ -133,13 +132,9 @@ impl<'a> ClosedLoop<'a> {
                 0.5 * weight
             }
         };
-        for (sum, rate) in lanes.running_cost.iter_mut().zip(&lanes.rate) {
-            *sum += scale * rate;
-        }
+        sweep::add_scaled(&mut lanes.running_cost, scale, &lanes.rate);
         level.coefficients.running_reward(x, &mut lanes.rate);
-        for (sum, rate) in lanes.running_reward.iter_mut().zip(&lanes.rate) {
-            *sum += weight * rate;
-        }
+        sweep::add_scaled(&mut lanes.running_reward, weight, &lanes.rate);
     }
 
     /// Evaluate f + G v at (t_k, X, v) into the lanes' velocity.
@@ -149,11 +144,7 @@ impl<'a> ClosedLoop<'a> {
         let x = Points::new(&lanes.state, d);
         level.coefficients.drift(x, PointsMut::new(&mut lanes.velocity, d));
         match &level.control_matrix {
-            MatrixCoefficient::Scaled(c) => {
-                for (f, v) in lanes.velocity.iter_mut().zip(&lanes.control) {
-                    *f += c * v;
-                }
-            }
+            MatrixCoefficient::Scaled(c) => sweep::add_scaled(&mut lanes.velocity, *c, &lanes.control),
             MatrixCoefficient::Field(g) => {
                 add_product(g.as_ref(), x, m, &lanes.control, 1.0, &mut lanes.matrix, &mut lanes.velocity);
             }
@@ -165,10 +156,7 @@ impl<'a> ClosedLoop<'a> {
         let sqrt_h = self.step_length.sqrt();
         match &self.levels[k].diffusion {
             MatrixCoefficient::Scaled(s) => {
-                let c = sqrt_h * s;
-                for (x, xi) in target.iter_mut().zip(noise) {
-                    *x += c * xi;
-                }
+                sweep::add_scaled(target, sqrt_h * s, noise);
             }
             MatrixCoefficient::Field(s) => {
                 add_product(s.as_ref(), x, self.problem.noise_dim(), noise, sqrt_h, matrix, target);
@@ -193,9 +181,7 @@ fn add_product(
     for (a, ij) in matrix.chunks_exact(LANES).zip(0..) {
         let (i, j) = (ij / columns, ij % columns);
         let (out, u) = (&mut target[i * LANES..][..LANES], &u[j * LANES..][..LANES]);
-        for ((out, a), u) in out.iter_mut().zip(a).zip(u) {
-            *out += scale * a * u;
-        }
+        sweep::add_scaled_product(out, scale, a, u);
     }
 }
 

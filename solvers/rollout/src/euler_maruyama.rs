@@ -18,6 +18,7 @@ use hjbridge_model::{MatrixCoefficient, Points};
 use crate::closed_loop::ClosedLoop;
 use crate::lanes::Lanes;
 use crate::scheme::SdeScheme;
+use crate::sweep;
 
 /// The Euler-Maruyama scheme.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,9 +36,7 @@ impl SdeScheme for EulerMaruyama {
         system.evaluate_velocity(k, lanes);
         if let MatrixCoefficient::Scaled(s) = system.level(k).diffusion {
             let c = h.sqrt() * s;
-            for ((x, f), xi) in lanes.state.iter_mut().zip(&lanes.velocity).zip(noise) {
-                *x += h * f + c * xi;
-            }
+            sweep::euler(&mut lanes.state, h, &lanes.velocity, c, noise);
         } else {
             // The increment is built in place of the velocity, because sigma is evaluated at the old state.
             for f in &mut lanes.velocity {

@@ -3,6 +3,7 @@
 use hjbridge_model::{Points, PointsMut};
 
 use crate::noise::LANES;
+use crate::sweep;
 
 /// `LANES` paths that advance together.
 ///
@@ -95,6 +96,9 @@ impl Lanes {
 
     /// The first live lane whose state is not finite.
     pub fn first_lost(&self) -> Option<usize> {
+        if sweep::all_finite(&self.state) {
+            return None;
+        }
         // x * 0 is zero for a finite x and NaN otherwise; the sum keeps a NaN, and lanes stay independent.
         let mut probe = [0.0; LANES];
         for coordinate in self.state.chunks_exact(LANES) {
@@ -102,14 +106,8 @@ impl Lanes {
                 *p += x * 0.0;
             }
         }
-        first_nan(&probe[..self.live])
+        probe[..self.live].iter().position(|p| p.is_nan())
     }
-}
-
-/// Position of the first NaN; one pass over the bits, without a branch per entry.
-fn first_nan(probe: &[f64]) -> Option<usize> {
-    let bits = probe.iter().fold(0, |bits, p| bits | p.to_bits() << 1);
-    if bits == 0 { None } else { probe.iter().position(|p| p.is_nan()) }
 }
 
 #[cfg(test)]

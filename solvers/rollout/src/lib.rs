@@ -9,6 +9,7 @@
 //! | run, replay | [`Ensemble`], [`RolloutParams`], [`Trajectory`] |
 //! | schemes | [`EulerMaruyama`] (strong order 1/2, weak order 1) behind [`SdeScheme`] |
 //! | noise | [`noise`]: Philox4x32-10 and Box-Muller, addressed by (seed, path, level, step, component) |
+//! | coupled levels | [`RolloutParams::coarsening`]: coarse increments are sums of fine ones |
 //! | estimates | [`reduce`]: [`Estimate`], [`RolloutSummary`], or your own [`Reducer`] |
 //!
 //! Every figure is bit for bit the same for any number of threads, and path i of a run of n paths is path i of a run of
@@ -65,6 +66,7 @@ pub mod reduce;
 mod replay;
 mod scheme;
 mod simulation;
+mod sweep;
 
 pub use closed_loop::{ClosedLoop, Level};
 pub use ensemble::Ensemble;

@@ -13,6 +13,10 @@ pub struct RolloutParams {
     pub seed: u64,
     /// Family of paths under the seed; two runs that differ in it are independent.
     pub level: u32,
+    /// How many steps of the noise one time step covers, at least 1; `steps * coarsening` is at most 2^31. Runs with the
+    /// same seed and level whose `steps * coarsening` agree follow the same Brownian paths (from the same initial states), a
+    /// coarse increment being the sum of the fine ones: the coupled levels of multilevel Monte Carlo.
+    pub coarsening: u32,
     /// Threads, from 1 to 1024; `None` uses the pool of the caller. No result depends on it.
     pub threads: Option<usize>,
 }
@@ -20,7 +24,7 @@ pub struct RolloutParams {
 impl Default for RolloutParams {
     /// 10 000 paths of 200 steps.
     fn default() -> Self {
-        RolloutParams { paths: 10_000, steps: 200, seed: 0, level: 0, threads: None }
+        RolloutParams { paths: 10_000, steps: 200, seed: 0, level: 0, coarsening: 1, threads: None }
     }
 }
 
@@ -35,6 +39,11 @@ impl RolloutParams {
         }
         if self.steps < 1 || self.steps > 1 << 31 {
             return Err(RolloutError::invalid("steps", self.steps, "from 1 to 2147483648"));
+        }
+        let allowed = (1 << 31) / self.steps;
+        if !(1..=allowed).contains(&(self.coarsening as usize)) {
+            let allowed = format!("from 1 to {allowed}: steps * coarsening at most 2147483648");
+            return Err(RolloutError::invalid("coarsening", self.coarsening, allowed));
         }
         if let Some(threads) = self.threads
             && !(1..=1024).contains(&threads)

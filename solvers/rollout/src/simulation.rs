@@ -30,7 +30,7 @@ impl<S: SdeScheme> Simulation<'_, S> {
         let stream = NormalStream::new(self.params.seed, self.params.level);
         Workspace {
             lanes: Lanes::new(problem.dim(), problem.control_dim()),
-            noise: BlockNoise::new(stream, problem.noise_dim()),
+            noise: BlockNoise::coarse(stream, problem.noise_dim(), self.params.coarsening),
             terminal: vec![0.0; LANES],
         }
     }

@@ -25,6 +25,8 @@ fn bad_input_is_named() {
         (RolloutParams { paths: 1, ..p() }, "paths = 1"),
         (RolloutParams { steps: 0, ..p() }, "steps = 0"),
         (RolloutParams { steps: (1 << 31) + 1, ..p() }, "steps = 2147483649"),
+        (RolloutParams { coarsening: 0, ..p() }, "coarsening = 0"),
+        (RolloutParams { steps: 1 << 20, coarsening: 1 << 12, ..p() }, "coarsening = 4096"),
         (RolloutParams { threads: Some(0), ..p() }, "threads = 0"),
     ];
     for (params, expected) in params {

@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 
 use hjbridge_rollout::NoiseKey;
-use hjbridge_rollout::noise::{LANES, NormalStream};
+use hjbridge_rollout::noise::{BlockNoise, NormalStream};
 
 fn normals(seed: u64, level: u32, component: u32, paths: u64, steps: u32) -> Vec<Vec<f64>> {
     let stream = NormalStream::new(seed, level);
@@ -35,12 +35,12 @@ fn kolmogorov(mut z: Vec<f64>) -> f64 {
 
 #[test]
 fn kolmogorov_smirnov_distance_to_the_normal_law() {
-    // P(sqrt(n) D > 1.95) = 0.001, along a path, across paths, and for each member of a Box-Muller pair.
+    // P(sqrt(n) D > 1.95) = 0.001, along a path, across paths, and for each of the four numbers of a counter.
     let z = normals(7, 3, 2, 2000, 100);
     assert!(kolmogorov(z.concat()) < 1.95);
     assert!(kolmogorov(z.iter().map(|row| row[0]).collect()) < 1.95);
-    for parity in [0, 1] {
-        assert!(kolmogorov(z.iter().flat_map(|row| row.iter().skip(parity).step_by(2).copied()).collect()) < 1.95);
+    for place in 0..4 {
+        assert!(kolmogorov(z.iter().flat_map(|row| row.iter().skip(place).step_by(4).copied()).collect()) < 1.95);
     }
     assert!(kolmogorov(z.concat().iter().map(|x| x + 0.02).collect()) > 1.95, "a shift of 0.02 must be seen");
 }
@@ -75,13 +75,10 @@ fn bits_are_frozen() {
     // FNV-1a over the bits of 64 paths, 200 steps, 2 components: the same on every machine and instruction set.
     let stream = NormalStream::new(20_250_101, 1);
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
-    for pair in 0..100 {
-        for component in 0..2 {
-            stream.fill(3, pair, component, &mut even, &mut odd);
-            for z in even.iter().chain(&odd) {
-                hash = (hash ^ z.to_bits()).wrapping_mul(0x0100_0000_01b3);
-            }
+    let mut noise = BlockNoise::new(stream, 2);
+    for step in 0..200 {
+        for z in noise.step(3, step) {
+            hash = (hash ^ z.to_bits()).wrapping_mul(0x0100_0000_01b3);
         }
     }
     assert_eq!(hash, 0x5050_5ec9_3af8_d20b, "{hash:#018x}");

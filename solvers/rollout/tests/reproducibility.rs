@@ -42,7 +42,7 @@ fn threads_do_not_change_a_bit() {
     let (problem, feedback, law) = (problem(), feedback(), law());
     // More than one wave of 512 blocks, and a last block that is not full.
     let run = |threads| {
-        let params = RolloutParams { paths: 70 * 512 + 17, steps: 6, seed: 4, level: 2, threads };
+        let params = RolloutParams { paths: 70 * 512 + 17, steps: 6, seed: 4, level: 2, threads, ..Default::default() };
         let ensemble = Ensemble::new(&problem, &feedback, InitialState::Law(&law), params).unwrap();
         ensemble.with_record(full_record()).unwrap().run().unwrap()
     };

@@ -19,20 +19,20 @@ const BAR_GAP: f64 = 14.0;
 const ARROW: f64 = 10.0;
 const TICK_GAP: f64 = 8.0;
 
-/// One field over time and a scalar state.
+/// One field over time and a scalar state, or over two coordinates of the state.
 #[derive(Debug, Clone, Copy)]
 pub struct HeatMap<'a> {
     /// Title.
     pub title: &'a str,
-    /// Times, increasing; at least 2.
+    /// Times (the first coordinate), increasing; at least 2.
     pub times: &'a [f64],
-    /// States, increasing; at least 2.
+    /// States (the second coordinate), increasing; at least 2.
     pub nodes: &'a [f64],
     /// `values[k * nodes.len() + i]` at `(times[k], nodes[i])`.
     pub values: &'a [f64],
-    /// Label of the time axis with its unit.
+    /// Label of the horizontal axis with its unit.
     pub time_label: &'a str,
-    /// Label of the state axis with its unit.
+    /// Label of the vertical axis with its unit.
     pub state_label: &'a str,
     /// Label of the colour bar with its unit.
     pub value_label: &'a str,
@@ -57,7 +57,7 @@ impl Figure for HeatMap<'_> {
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {
-        self.draw_in(canvas, Area { left: 14.0, top: 12.0, right: 788.0, bottom: 490.0 })
+        self.draw_in(canvas, Area { left: 14.0, top: 12.0, right: 788.0, bottom: 490.0 }).map(|_| ())
     }
 }
 
@@ -68,7 +68,7 @@ impl Figure for ValueAndControl<'_> {
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {
         self.value.draw_in(canvas, Area { left: 14.0, top: 12.0, right: 610.0, bottom: 450.0 })?;
-        self.control.draw_in(canvas, Area { left: 634.0, top: 12.0, right: 1228.0, bottom: 450.0 })
+        self.control.draw_in(canvas, Area { left: 634.0, top: 12.0, right: 1228.0, bottom: 450.0 }).map(|_| ())
     }
 }
 
@@ -83,7 +83,8 @@ impl HeatMap<'_> {
         ReportError::check_len("heat map values", self.values.len(), self.times.len() * self.nodes.len())
     }
 
-    fn draw_in<S: Surface>(&self, canvas: &mut Canvas<S>, outer: Area) -> Result<(), ReportError> {
+    /// Draw into `outer`; the panel is returned for what is drawn on top.
+    pub(super) fn draw_in<S: Surface>(&self, canvas: &mut Canvas<S>, outer: Area) -> Result<Panel, ReportError> {
         self.check()?;
         let range = ColourRange::of(self.values, self.colours)
             .ok_or_else(|| ReportError::empty(format!("heat map {:?}", self.title), "no finite value"))?;
@@ -107,7 +108,8 @@ impl HeatMap<'_> {
             self.levels(canvas, &panel, &range)?;
         }
         panel.axes(canvas, true)?;
-        range.bar(canvas, panel.area, self.value_label)
+        range.bar(canvas, panel.area, self.value_label)?;
+        Ok(panel)
     }
 
     /// Runs of equal colour, row by row. Each reaches one cell to the right and below, where the next one covers it: no seams.
@@ -181,12 +183,12 @@ fn thin(count: usize) -> Vec<usize> {
 }
 
 /// The cell of `nodes` that holds `value` and the position in it.
-fn locate(nodes: &[f64], value: f64) -> (usize, f64) {
+pub(super) fn locate(nodes: &[f64], value: f64) -> (usize, f64) {
     let i = nodes.partition_point(|n| *n <= value).clamp(1, nodes.len() - 1) - 1;
     (i, ((value - nodes[i]) / (nodes[i + 1] - nodes[i])).clamp(0.0, 1.0))
 }
 
-fn blend(a: f64, b: f64, u: f64) -> f64 {
+pub(super) fn blend(a: f64, b: f64, u: f64) -> f64 {
     if u == 0.0 { a } else { a + u * (b - a) }
 }
 

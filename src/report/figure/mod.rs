@@ -3,6 +3,7 @@
 //! | figure | shows |
 //! |---|---|
 //! | [`HeatMap`], [`ValueAndControl`] | a field over time and state: value, control |
+//! | [`PlaneMaps`] | value and control over two coordinates, with arrows |
 //! | [`Densities`] | real data, prior, target and simulated final law on the line |
 //! | [`Convergence`] | error against the number of steps, with orders |
 //! | [`Contraction`] | observed contraction per step against its bound |
@@ -24,6 +25,7 @@ mod heat_map;
 mod legend;
 mod panel;
 mod paths;
+mod plane;
 mod profiles;
 pub mod style;
 pub mod surface;
@@ -33,6 +35,7 @@ pub use convergence::{Convergence, ConvergenceSeries};
 pub use densities::{Densities, DensityLine, Histogram};
 pub use heat_map::{HeatMap, ValueAndControl};
 pub use paths::{Paths, SideDensity};
+pub use plane::{Arrows, PlaneMaps};
 pub use profiles::{Profile, Profiles};
 pub use style::Colours;
 

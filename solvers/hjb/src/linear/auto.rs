@@ -3,14 +3,16 @@
 //! [`AutoMode::Rules`], the default of [`super::LinearSolverChoice`], decides from the matrix alone: dimension, number of
 //! nodes, and stiffness (the couplings of a row over its sum, w times the total rate for I - w L), looked at again for
 //! every matrix. Runs can be repeated bit by bit. ILU(0) needs about the square root of the stiffness in iterations,
-//! multigrid a constant number, each twice (2-D) to five times (3-D) as expensive: in two dimensions they cost the same at
-//! a stiffness of 10 to 25 on 65^2 to 257^2 nodes; in three the threshold extrapolates 33^3, where ILU(0) takes half the
-//! time at 17. Sparse LU is kept where its cost does not matter.
+//! alternating-direction sweeps about its logarithm, multigrid a constant number of expensive ones. Measured on 257^2 and 49^3
+//! nodes, ILU(0) and sweeps cost the same at a stiffness of 4 (plane) and 20 (space); sweeps and multigrid at 4000 for
+//! isotropic noise between reflecting walls, while with rotation, drift out of the box or unequal noise the sweeps stay ahead.
+//! Sparse LU is kept where its cost does not matter.
 //! [`AutoMode::Timed`] lets every sensible candidate solve the first two systems and keeps the fastest for good: better on
 //! unusual matrices or machines, but it does not follow systems that become stiffer later (the rules do), and the
 //! choice, and with it the last digits, may differ from run to run; hence it is not the default. Each candidate meets
 //! the same backward error, so the solutions agree to the tolerance. A candidate that fails is dropped for sparse LU.
 
+use super::adi::{Adi, AdiSweepParams};
 use super::bicgstab::BiCgStab;
 use super::multigrid::{Multigrid, MultigridParams};
 use super::{IterationParams, LinearInfo, LinearSolver, SparseLu, Tridiagonal, finite_row_sum, is_tridiagonal};
@@ -24,8 +26,10 @@ const NAME: &str = "auto";
 const LU_NODES: usize = 200;
 /// Nodes up to which sparse LU is timed, in two and in three dimensions: more would take its memory for a try.
 const LU_TRY_NODES: (usize, usize) = (300_000, 30_000);
-/// Stiffness up to which ILU(0) is at least as fast as multigrid, in two and in three dimensions.
-const ILU_STIFFNESS: (f64, f64) = (20.0, 60.0);
+/// Stiffness up to which ILU(0) is at least as fast as the others, in two and in three dimensions.
+const ILU_STIFFNESS: (f64, f64) = (5.0, 20.0);
+/// Stiffness from which multigrid is taken before sweeps.
+const SWEEP_STIFFNESS: f64 = 1e4;
 /// Systems that every candidate solves; the last one counts, with set-up costs behind it.
 const TRIALS: usize = 2;
 
@@ -43,6 +47,7 @@ enum Kind {
     Tridiagonal,
     Lu,
     Ilu,
+    Sweeps,
     Multigrid,
 }
 
@@ -52,6 +57,7 @@ impl Kind {
             Kind::Tridiagonal => Box::new(Tridiagonal::new(a)?),
             Kind::Lu => Box::new(SparseLu::new(a)?),
             Kind::Ilu => Box::new(BiCgStab::new(a, IterationParams::default())?),
+            Kind::Sweeps => Box::new(Adi::new(a, AdiSweepParams::default())?),
             Kind::Multigrid => Box::new(Multigrid::new(a, MultigridParams::default())?),
         })
     }
@@ -102,13 +108,22 @@ impl Auto {
 
     /// The kind that the rules choose for `a`.
     fn rule(&self, a: &StencilMatrix) -> Kind {
-        let limit = if a.shape().len() <= 2 { ILU_STIFFNESS.0 } else { ILU_STIFFNESS.1 };
+        let plane = a.shape().len() <= 2;
+        let limit = if plane { ILU_STIFFNESS.0 } else { ILU_STIFFNESS.1 };
+        let lu_try = if plane { LU_TRY_NODES.0 } else { LU_TRY_NODES.1 };
+        let stiffness = stiffness(a);
         if is_tridiagonal(a) {
             Kind::Tridiagonal
-        } else if self.direct_only || a.len() <= LU_NODES {
+        } else if self.direct_only || a.len() <= LU_NODES || a.shape().len() == 1 {
+            // One-dimensional matrices that are not tridiagonal (periodic axes) have next to no fill.
             Kind::Lu
-        } else if stiffness(a) > limit && Multigrid::takes(a) {
+        } else if stiffness > limit && stiffness <= SWEEP_STIFFNESS && Adi::suits(a) {
+            Kind::Sweeps
+        } else if stiffness > limit && Multigrid::takes(a) {
             Kind::Multigrid
+        } else if stiffness > limit && a.len() <= lu_try {
+            // Couplings across the ends of periodic axes, which multigrid does not take.
+            Kind::Lu
         } else {
             Kind::Ilu
         }
@@ -233,6 +248,9 @@ impl LinearSolver for Auto {
             self.activate(self.rule(a), a)?;
         } else if self.candidates.is_empty() {
             self.activate(Kind::Ilu, a)?;
+            if Adi::suits(a) {
+                self.activate(Kind::Sweeps, a)?;
+            }
             if Multigrid::takes(a) {
                 self.activate(Kind::Multigrid, a)?;
             }

@@ -9,8 +9,10 @@
 //! | sparse LU | [`SparseLu`] | small grids, singular or badly scaled rows, anything that resists |
 //! | BiCGSTAB with ILU(0) | [`BiCgStab`] | 2-D and 3-D, steps of a few cells' diffusion time |
 //! | geometric multigrid | [`Multigrid`] | 2-D and 3-D, large grids or large steps, stationary problems |
+//! | alternating-direction sweeps in BiCGSTAB | [`Adi`] | stiff systems whose axes differ; little memory |
 //! | automatic | [`Auto`] | picks one of these and says which |
 
+mod adi;
 mod auto;
 mod bicgstab;
 mod faer_lu;
@@ -19,6 +21,7 @@ mod krylov;
 mod multigrid;
 mod tridiagonal;
 
+pub use adi::{Adi, AdiSweepParams};
 pub use auto::{Auto, AutoMode};
 pub use bicgstab::BiCgStab;
 pub use faer_lu::SparseLu;
@@ -80,6 +83,8 @@ pub enum LinearSolverChoice {
     BiCgStab(IterationParams),
     /// Geometric multigrid, by default as the preconditioner of BiCGSTAB.
     Multigrid(MultigridParams),
+    /// BiCGSTAB preconditioned by alternating-direction sweeps.
+    Adi(AdiSweepParams),
 }
 
 impl LinearSolverChoice {
@@ -95,6 +100,7 @@ impl LinearSolverChoice {
             LinearSolverChoice::SparseLu => Box::new(SparseLu::new(a)?),
             LinearSolverChoice::BiCgStab(params) => Box::new(BiCgStab::new(a, params)?),
             LinearSolverChoice::Multigrid(params) => Box::new(Multigrid::new(a, params)?),
+            LinearSolverChoice::Adi(params) => Box::new(Adi::new(a, params)?),
         })
     }
 }

@@ -2,9 +2,15 @@
 //!
 //! Order p = 4, 6 or 8 on uniform axes and on smoothly stretched ones (weights of the p + 1 nearest nodes, exact for
 //! polynomials of degree p). Near a face, where the central stencil does not fit, the widest central stencil that does is
-//! used, and one-sided stencils of order 4 on the last two nodes. Closures of order 6 and 8 are not offered: for pure
-//! diffusion the operator then has growing modes (largest real part 0.04 and 0.24 on 201 nodes, 0.001 with order 4), while
-//! with a drift that points inward, as in fine-tuning, all of them are stable and errors at a face do not travel inward.
+//! used, and one-sided stencils of the order of the closure, 2 or 4, where not even that one fits.
+//!
+//! No condition is set at a face. A heuristic for what follows from that: modes exp(kappa (x - L) + lambda t) with
+//! lambda = a kappa^2/2 - |f| kappa live next to it until the error of the closure, (kappa h)^q, ends them, so noise may grow
+//! by (kappa h)^-q, the more the finer the grid and the higher the order q. Seen: with q = 4 the corner of 1025^2 nodes
+//! amplifies the errors of the time integration until the quadratic Hamiltonian takes over and the value blows up (ring of
+//! eight Gaussians, box +-5.5); with q = 2 it does not. Closures of order 6 and 8 are not offered: for pure diffusion the
+//! operator then has growing modes outright. With a drift that points inward, as in fine-tuning, an error at a face does not
+//! travel inward, and q = 2 costs nothing.
 //! The stencils are not monotone: for data with kinks use [`crate::space::Hybrid`].
 //! Reference: B. Fornberg, Generation of finite difference formulas on arbitrarily spaced grids, Math. Comp. 51 (1988)
 //! 699-706.
@@ -14,7 +20,7 @@ use hjbridge_model::grid::{Axis, TensorGrid};
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Order of the one-sided stencils on the last two nodes of an axis.
+/// Order of the stencils next to the faces unless [`Differences::with_closure`] asks for another.
 pub const CLOSURE_ORDER: usize = 4;
 
 /// Grids with fewer nodes are treated by one thread.
@@ -85,9 +91,9 @@ pub(crate) struct AxisDifferences {
 }
 
 impl AxisDifferences {
-    fn new(axis: &Axis, order: usize, stride: usize) -> Self {
+    fn new(axis: &Axis, order: usize, closure: usize, stride: usize) -> Self {
         let (x, n, half) = (axis.nodes(), axis.len(), order / 2);
-        let nodes: Vec<NodeStencil> = (0..n).map(|i| stencil(x, i, half)).collect();
+        let nodes: Vec<NodeStencil> = (0..n).map(|i| stencil(x, i, half, closure)).collect();
         let interior = half..n.saturating_sub(half);
         let symmetric = axis.spacing().filter(|_| !interior.is_empty()).map(|h| {
             let unit: Vec<f64> = (0..=2 * half).map(|k| k as f64 - half as f64).collect();
@@ -223,15 +229,16 @@ fn largest_symbols(half: usize) -> (f64, f64) {
     (1.001 * largest, w[2].iter().map(|w| w.abs()).sum())
 }
 
-/// The stencil of node i: central of the widest width that fits (half width up to `half`), one-sided below width 4.
-fn stencil(x: &[f64], i: usize, half: usize) -> NodeStencil {
+/// The stencil of node i: central of the widest width that fits (half width up to `half`), one-sided where that is below the
+/// order of the closure.
+fn stencil(x: &[f64], i: usize, half: usize, closure: usize) -> NodeStencil {
     let n = x.len();
     let room = i.min(n - 1 - i).min(half);
-    let (start, end) = if 2 * room >= CLOSURE_ORDER {
+    let (start, end) = if 2 * room >= closure {
         (i - room, i + room + 1)
     } else {
         // A second derivative of this order takes one node more than a first one.
-        let width = (CLOSURE_ORDER + 2).min(n);
+        let width = (closure + 2).min(n);
         if 2 * i < n { (0, width) } else { (n - width, n) }
     };
     let w = fornberg_weights(x[i], &x[start..end], 2);
@@ -247,13 +254,24 @@ pub struct Differences {
 }
 
 impl Differences {
-    /// Differences of order 4, 6 or 8 on `grid`.
+    /// Differences of order 4, 6 or 8 on `grid`, with the closure of order [`CLOSURE_ORDER`].
     ///
     /// # Errors
     /// Another order, or an axis with fewer than `order + 2` nodes.
     pub fn new(grid: Arc<TensorGrid>, order: usize) -> Result<Self, HjbError> {
+        Self::with_closure(grid, order, CLOSURE_ORDER)
+    }
+
+    /// The same with a closure of order 2 (exact for cubics up to the faces) or 4 (for polynomials of degree 5).
+    ///
+    /// # Errors
+    /// Other orders, or an axis with fewer than `order + 2` nodes.
+    pub fn with_closure(grid: Arc<TensorGrid>, order: usize, closure: usize) -> Result<Self, HjbError> {
         if !matches!(order, 4 | 6 | 8) {
             return Err(HjbError::invalid("order", order, "4, 6 or 8"));
+        }
+        if !matches!(closure, 2 | 4) {
+            return Err(HjbError::invalid("closure_order", closure, "2 or 4"));
         }
         for (a, axis) in grid.axes().iter().enumerate() {
             if axis.len() < order + 2 {
@@ -261,7 +279,7 @@ impl Differences {
                 return Err(HjbError::invalid(&format!("grid.axes[{a}].nodes"), axis.len(), &allowed));
             }
         }
-        let axes = (0..grid.dim()).map(|a| AxisDifferences::new(grid.axis(a), order, grid.strides()[a])).collect();
+        let axes = (0..grid.dim()).map(|a| AxisDifferences::new(grid.axis(a), order, closure, grid.strides()[a])).collect();
         Ok(Differences { grid, order, axes })
     }
 

@@ -3,16 +3,17 @@
 //! The Jacobian of the right-hand side is written by us into a fixed pattern, the union of the stencils (with cross
 //! derivatives: of their products): row j of dF/dV is
 //!
-//!   sum_i (f_i + G_i v_i) D_i + (1/2) sum_i a_ii D_ii + sum_{i<k} a_ik D_i D_k - rho,   v the maximiser for grad V,
+//!   sum_i (f_i + (G v)_i) D_i + (1/2) sum_i a_ii D_ii + sum_{i<k} a_ik D_i D_k - rho,   v the maximiser for grad V,
 //!
-//! since dH/dp_i = G_i v_i. Coefficients are evaluated at the integrator's own times, not interpolated. In one dimension
+//! since dH/dp = G v. Coefficients are evaluated at the integrator's own times, not interpolated. In one dimension
 //! the matrix is banded and this is the route for tight tolerances; in two dimensions the fill of the factors grows fast
 //! with the order, so grids stay moderate (41^2 at order 8 with cross derivatives: about 0.6 s); above that take
 //! Runge-Kutta-Chebyshev.
 //! Reference: the diffsol crate (integrators and their step control).
 
-use crate::error::HjbError;
+use crate::error::{HjbError, IntegrationFailure};
 use crate::norms::{all_finite, sup};
+use crate::smooth::control::velocity;
 use crate::smooth::differences::Differences;
 use crate::smooth::operator::SmoothOperator;
 use crate::smooth::params::{Integrator, SmoothInfo, SmoothParams};
@@ -28,6 +29,9 @@ use std::sync::{Mutex, MutexGuard};
 type M = FaerSparseMat<f64>;
 type V = FaerVec<f64>;
 type Pattern = <M as Matrix>::Sparsity;
+
+/// A step that fails after the value grew by this factor counts as a blow-up.
+const SUDDEN_GROWTH: f64 = 10.0;
 
 /// Largest number of non-zeros in the Jacobian.
 const MAX_NONZEROS: usize = 20_000_000;
@@ -159,16 +163,13 @@ impl<'m> Equation<'m> {
         if let Err(e) = self.differences.gradient(y, &mut state.speed) {
             state.error.get_or_insert(e);
         }
-        for (i, speed) in state.speed.chunks_mut(n).enumerate() {
-            let drift = &channels[layout.drift(i)];
-            for (j, p) in speed.iter_mut().enumerate() {
-                let mut total = drift.get(j);
-                if i < layout.controls {
-                    let (lo, up) = operator.model.bounds[i];
-                    let g = channels[layout.gain(i)].get(j);
-                    total += g * (g * *p / channels[layout.weight(i)].get(j)).max(lo).min(up);
-                }
-                *p = total;
+        let mut p = vec![0.0; layout.dim];
+        for j in 0..n {
+            for (i, p) in p.iter_mut().enumerate() {
+                *p = state.speed[i * n + j];
+            }
+            for i in 0..layout.dim {
+                state.speed[i * n + j] = channels[layout.drift(i)].get(j) + velocity(&operator.model, channels, j, &p, i);
             }
         }
         let cross = &self.cross;
@@ -307,29 +308,42 @@ pub(crate) fn integrate(
         .build_from_eqn(equation)
         .map_err(|e| HjbError::invalid("integrator", e, "a problem that diffsol accepts"))?;
     problem.ode_options.max_error_test_failures = p.max_steps.min(10_000);
+    let start_size = sup(&problem.eqn.initial);
     let blow_up = |tau: f64, sup: f64| HjbError::BlowUp { t: horizon - tau, sup, limit };
+    // Near a blow-up the steps fail before the value passes its limit.
+    let failed = |tau: f64, reached: f64, message: String| {
+        if reached <= SUDDEN_GROWTH * (1.0 + start_size) {
+            let integrator = if p.integrator == Integrator::Esdirk { "ESDIRK3(4)" } else { "BDF" };
+            HjbError::TimeIntegration { t: horizon - tau, reason: IntegrationFailure::StepFailed { integrator, message } }
+        } else {
+            blow_up(tau, reached)
+        }
+    };
     macro_rules! run {
         ($solver:expr) => {{
             match $solver {
-                Err(_) => Err(blow_up(0.0, sup(&problem.eqn.initial))),
+                Err(e) => Err(failed(0.0, start_size, e.to_string())),
                 Ok(mut solver) => {
                     let mut step = || -> Result<(), HjbError> {
                         let mut steps = 0;
                         let mut next = 0;
                         while next < taus.len() {
-                            let failed = solver.step().is_err();
+                            let step = solver.step();
                             steps += 1;
                             let tau = solver.state().t;
                             let reached = sup(host(solver.state().y));
-                            if failed || reached > limit {
+                            if let Err(e) = step {
+                                return Err(failed(tau, reached, e.to_string()));
+                            }
+                            if reached > limit {
                                 return Err(blow_up(tau, reached));
                             }
                             if steps >= p.max_steps {
-                                let allowed = format!("reached at t = {}; loosen rtol and atol, or raise it", horizon - tau);
-                                return Err(HjbError::invalid("max_steps", p.max_steps, &allowed));
+                                let reason = IntegrationFailure::TooManySteps { limit: p.max_steps };
+                                return Err(HjbError::TimeIntegration { t: horizon - tau, reason });
                             }
                             while next < taus.len() && taus[next] <= tau {
-                                let y = solver.interpolate(taus[next]).map_err(|_| blow_up(tau, reached))?;
+                                let y = solver.interpolate(taus[next]).map_err(|e| failed(tau, reached, e.to_string()))?;
                                 if !all_finite(host(&y)) {
                                     return Err(blow_up(tau, f64::INFINITY));
                                 }

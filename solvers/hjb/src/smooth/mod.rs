@@ -12,12 +12,15 @@
 //! tight ones. For data with kinks use [`crate::HjbSolver`], whose schemes are monotone.
 
 mod channels;
+mod control;
 pub mod differences;
 mod method_of_lines;
 mod operator;
+mod panels;
 pub mod params;
 pub mod residual;
 pub mod rkc;
+mod row;
 mod solve;
 
 pub use differences::{CLOSURE_ORDER, Differences, fornberg_weights};

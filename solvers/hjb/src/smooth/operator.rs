@@ -1,7 +1,8 @@
 //! The right-hand side of the method of lines,
 //!
 //!   V_tau = f.grad V + (1/2) sum_ij a_ij V_ij + l + H(grad V) - rho V,   tau = T - t,
-//!   H(p) = sum_i max_v { G_i v p_i - R_i v^2/2 } = sum_i { v_i G_i p_i - R_i v_i^2/2 },  v_i = clip(G_i p_i / R_i),
+//!   H(p) = p'Mp/2, M = G R^{-1} G', for a free control;  H(p) = sum_i { v_i G_ii p_i - R_ii v_i^2/2 },
+//!   v_i = clip(G_ii p_i / R_ii), for one in a box,
 //!
 //! with central differences of order 4, 6 or 8. Derivatives are taken row by row (a row is a line of the last axis) into
 //! buffers that stay in the first-level cache, multiplied with the coefficients there and handed to the time integrator's
@@ -10,16 +11,19 @@
 
 use crate::error::HjbError;
 use crate::norms::sup;
-use crate::smooth::channels::{Channel, ChannelPath, NodeModel};
-use crate::smooth::differences::{Differences, SERIAL_BELOW};
+use crate::smooth::channels::{Channel, NodeModel};
+use crate::smooth::control::ControlMatrices;
+use crate::smooth::differences::{AxisDifferences, Differences, SERIAL_BELOW};
+use crate::smooth::panels::ChannelPath;
 use crate::smooth::rkc::{StabilisedSystem, StageUpdate, Stiffness};
+use crate::smooth::row::Row;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Nodes of one parallel task, rounded to whole rows.
-const TASK: usize = 2048;
+/// Parallel tasks per thread: enough to even out a busy core, few enough to cost nothing.
+const TASKS_PER_THREAD: usize = 6;
 
 /// The equation on a grid.
 pub(crate) struct SmoothOperator<'a> {
@@ -39,32 +43,25 @@ struct Work {
     second: Vec<Vec<f64>>,
     cross: [Vec<f64>; 3],
     rate: Vec<f64>,
-    rows: [Vec<f64>; 2],
 }
 
 impl Work {
     fn new(dim: usize, len: usize) -> Self {
         let row = || vec![0.0; len];
         let rows = || (0..dim).map(|_| row()).collect();
-        Work { first: rows(), second: rows(), cross: [row(), row(), row()], rate: row(), rows: [row(), row()] }
+        Work { first: rows(), second: rows(), cross: [row(), row(), row()], rate: row() }
     }
-}
-
-/// The coefficient of a row: one number, or one per node.
-enum Row<'r> {
-    Uniform(f64),
-    Nodal(&'r [f64]),
 }
 
 impl<'a> SmoothOperator<'a> {
     pub fn new(
         model: &'a dyn ControlledDiffusion,
         grid: Arc<TensorGrid>,
-        order: usize,
+        (order, closure): (usize, usize),
         tolerance: (f64, f64),
     ) -> Result<Self, HjbError> {
         let model_on_nodes = NodeModel::new(model, grid.points())?;
-        let differences = Differences::new(grid, order)?;
+        let differences = Differences::with_closure(grid, order, closure)?;
         let set = || vec![Channel::Uniform(0.0); model_on_nodes.layout.len()];
         Ok(SmoothOperator {
             sets: [set(), set(), set()],
@@ -86,16 +83,8 @@ impl<'a> SmoothOperator<'a> {
 
     /// The optimal control at generation time t for the gradient `gradient` (d x n); m x n.
     pub fn control(&self, t: f64, gradient: &[f64]) -> Result<Vec<f64>, HjbError> {
-        let (n, m) = (self.len(), self.model.layout.controls);
-        let (gain, weight) = self.model.control_channels(t)?;
-        let mut out = vec![0.0; m * n];
-        for (i, v) in out.chunks_mut(n).enumerate() {
-            let (lo, up) = self.model.bounds[i];
-            for (j, (v, p)) in v.iter_mut().zip(&gradient[i * n..]).enumerate() {
-                *v = (gain[i].get(j) * p / weight[i].get(j)).max(lo).min(up);
-            }
-        }
-        Ok(out)
+        let at = self.model.model.at(t);
+        ControlMatrices::new(&self.model, at.as_ref(), t)?.maximiser(&self.model, t, gradient)
     }
 
     /// Make the channels at tau the ones in use, evaluated exactly; those of the last three times are kept.
@@ -138,58 +127,67 @@ impl<'a> SmoothOperator<'a> {
                 out[l.diffusion(i, j)] = if i == j { 0.5 * curvature[i] } else { (curvature[i] * curvature[j]).sqrt() };
             }
         }
-        let control = self.control((self.horizon() - tau).max(0.0), &gradient)?;
-        for i in 0..l.controls {
-            let v = sup(&control[i * n..(i + 1) * n]);
-            out[l.gain(i)] = v * out[l.drift(i)];
-            out[l.weight(i)] = 0.5 * v * v;
+        if l.mobile() {
+            for i in 0..l.dim {
+                for j in i..l.dim {
+                    let product = out[l.drift(i)] * out[l.drift(j)];
+                    out[l.mobility(i, j)] = if i == j { 0.5 * product } else { product };
+                }
+            }
+        } else if l.controls > 0 {
+            let control = self.control((self.horizon() - tau).max(0.0), &gradient)?;
+            for i in 0..l.controls {
+                let v = sup(&control[i * n..(i + 1) * n]);
+                out[l.gain(i)] = v * out[l.drift(i)];
+                out[l.weight(i)] = 0.5 * v * v;
+            }
         }
         out[l.running()] = 1.0;
         Ok(out)
     }
 
-    /// Channel c on the row from `base`, at the place in the step that the weights `basis` stand for.
-    fn channel<'r>(&'r self, c: usize, basis: [f64; 3], base: usize, buffer: &'r mut [f64]) -> Row<'r> {
-        let len = buffer.len();
-        match [&self.sets[0][c], &self.sets[1][c], &self.sets[2][c]] {
+    /// Channel c on the row of `len` nodes from `base`, at the place in the step that the weights `basis` stand for.
+    fn channel(&self, c: usize, basis: [f64; 3], base: usize, len: usize) -> Row<'_> {
+        let sets = [&self.sets[0][c], &self.sets[1][c], &self.sets[2][c]];
+        if let Some(k) = (0..3).find(|&k| basis[k] == 1.0) {
+            return Row::at(sets[k], base, len);
+        }
+        match sets {
             [Channel::Uniform(a), Channel::Uniform(b), Channel::Uniform(c)] => {
                 Row::Uniform(basis[0] * a + basis[1] * b + basis[2] * c)
             }
-            [Channel::Nodal(a), ..] if basis == [1.0, 0.0, 0.0] => Row::Nodal(&a[base..base + len]),
             [Channel::Nodal(a), Channel::Nodal(b), Channel::Nodal(c)] => {
-                let (a, b, c) = (&a[base..base + len], &b[base..base + len], &c[base..base + len]);
-                for j in 0..len {
-                    buffer[j] = basis[0] * a[j] + basis[1] * b[j] + basis[2] * c[j];
-                }
-                Row::Nodal(buffer)
+                Row::Moving([&a[base..base + len], &b[base..base + len], &c[base..base + len]], basis)
             }
-            mixed => {
-                for (j, o) in buffer.iter_mut().enumerate() {
-                    *o = basis.iter().zip(mixed).map(|(w, c)| w * c.get(base + j)).sum();
-                }
-                Row::Nodal(buffer)
-            }
+            mixed => Row::Mixed(mixed, basis, base),
         }
+    }
+
+    /// Rows per parallel task.
+    fn rows_per_task(&self) -> usize {
+        let rows = self.len() / self.differences.row_len();
+        rows.div_ceil(TASKS_PER_THREAD * rayon::current_num_threads()).max(1)
     }
 
     /// Call `finish(base, rate, out)` for each row, with the right-hand side on the row.
     fn for_rows(&self, theta: f64, v: &[f64], out: &mut [f64], finish: impl Fn(usize, &[f64], &mut [f64]) + Sync) {
         let len = self.differences.row_len();
-        let rows = (TASK / len).max(1);
         let basis = basis(theta);
-        let run = |work: &mut Work, (task, block): (usize, &mut [f64])| {
+        let run = |work: &mut Work, first_row: usize, block: &mut [f64]| {
             for (r, out) in block.chunks_mut(len).enumerate() {
-                let row = task * rows + r;
+                let row = first_row + r;
                 self.rate_of_row(basis, v, row, work);
                 finish(row * len, &work.rate, out);
             }
         };
-        let new = || Work::new(self.differences.axes.len(), len);
+        let dim = self.differences.axes.len();
         if out.len() < SERIAL_BELOW {
-            let mut work = new();
-            out.chunks_mut(rows * len).enumerate().for_each(|task| run(&mut work, task));
+            run(&mut Work::new(dim, len), 0, out);
         } else {
-            out.par_chunks_mut(rows * len).enumerate().for_each_init(new, |work, task| run(work, task));
+            let rows = self.rows_per_task();
+            out.par_chunks_mut(rows * len)
+                .enumerate()
+                .for_each(|(task, block)| run(&mut Work::new(dim, len), task * rows, block));
         }
     }
 
@@ -198,58 +196,63 @@ impl<'a> SmoothOperator<'a> {
         let l = self.model.layout;
         let len = work.rate.len();
         let base = row * len;
-        let [buffer, other] = &mut work.rows;
+        let channel = |c: usize| self.channel(c, basis, base, len);
+        for i in 0..l.dim {
+            self.differences.row(i, v, row, &mut work.first[i], &mut work.second[i]);
+        }
         let rate = &mut work.rate[..len];
-        match self.channel(l.running(), basis, base, buffer) {
+        match channel(l.running()) {
             Row::Uniform(c) => rate.fill(c),
-            Row::Nodal(r) => rate.copy_from_slice(r),
+            other => {
+                rate.fill(0.0);
+                other.add_to(rate, |_| 1.0);
+            }
         }
         if self.model.discount > 0.0 {
             (0..len).for_each(|j| rate[j] -= self.model.discount * v[base + j]);
         }
         for i in 0..l.dim {
-            let (first, second) = (&mut work.first[i][..len], &mut work.second[i][..len]);
-            self.differences.row(i, v, row, first, second);
-            let (first, second) = (&*first, &*second);
-            match self.channel(l.diffusion(i, i), basis, base, buffer) {
-                Row::Uniform(a) => (0..len).for_each(|j| rate[j] += 0.5 * a * second[j]),
-                Row::Nodal(a) => (0..len).for_each(|j| rate[j] += 0.5 * a[j] * second[j]),
-            }
-            match self.channel(l.drift(i), basis, base, buffer) {
-                Row::Uniform(f) => (0..len).for_each(|j| rate[j] += f * first[j]),
-                Row::Nodal(f) => (0..len).for_each(|j| rate[j] += f[j] * first[j]),
-            }
-            if i >= l.controls {
-                continue;
-            }
-            let (lo, up) = self.model.bounds[i];
-            let gain = self.channel(l.gain(i), basis, base, buffer);
-            let weight = self.channel(l.weight(i), basis, base, other);
-            match (gain, weight) {
-                (Row::Uniform(g), Row::Uniform(r)) if self.model.free => {
-                    let half = 0.5 * g * g / r;
-                    (0..len).for_each(|j| rate[j] += half * first[j] * first[j]);
-                }
-                (gain, weight) => {
+            let (first, second) = (&work.first[i][..len], &work.second[i][..len]);
+            let mobility = if l.mobile() { channel(l.mobility(i, i)) } else { Row::Uniform(0.0) };
+            match (channel(l.diffusion(i, i)), channel(l.drift(i)), mobility) {
+                // What fine-tuning gives, in one pass.
+                (Row::Uniform(a), Row::Moving([f, g, h], w), Row::Uniform(m)) => {
+                    let (a, m) = (0.5 * a, 0.5 * m);
                     for j in 0..len {
-                        let (g, r) = (gain.get(j), weight.get(j));
-                        let gp = g * first[j];
-                        let v = (gp / r).max(lo).min(up);
-                        rate[j] += v * (gp - 0.5 * r * v);
+                        let drift = w[0] * f[j] + w[1] * g[j] + w[2] * h[j];
+                        rate[j] += a * second[j] + (drift + m * first[j]) * first[j];
                     }
+                }
+                (a, f, m) => {
+                    a.add_to(rate, |j| 0.5 * second[j]);
+                    f.add_to(rate, |j| first[j]);
+                    m.add_to(rate, |j| 0.5 * first[j] * first[j]);
+                }
+            }
+            if l.boxed(i) {
+                let (lo, up) = self.model.bounds[i];
+                let (gain, weight) = (channel(l.gain(i)), channel(l.weight(i)));
+                for j in 0..len {
+                    let (g, r) = (gain.get(j), weight.get(j));
+                    let gp = g * first[j];
+                    let v = (gp / r).max(lo).min(up);
+                    rate[j] += v * (gp - 0.5 * r * v);
                 }
             }
         }
         for i in 0..l.dim {
             for k in i + 1..l.dim {
-                let a = self.channel(l.diffusion(i, k), basis, base, buffer);
-                if matches!(a, Row::Uniform(c) if c == 0.0) {
+                if l.mobile() {
+                    let (p, q) = (&work.first[i][..len], &work.first[k][..len]);
+                    channel(l.mobility(i, k)).add_to(&mut work.rate[..len], |j| p[j] * q[j]);
+                }
+                let a = channel(l.diffusion(i, k));
+                if a.is_zero() {
                     continue;
                 }
                 self.cross(i, k, v, row, &work.first[i], &mut work.cross);
-                for j in 0..len {
-                    rate[j] += a.get(j) * work.cross[0][j];
-                }
+                let cross = &work.cross[0][..len];
+                a.add_to(&mut work.rate[..len], |j| cross[j]);
             }
         }
     }
@@ -275,87 +278,105 @@ impl<'a> SmoothOperator<'a> {
         }
     }
 
-    /// Bounds for the linearised right-hand side on one row, over the step's two ends.
+    /// Bounds for the linearised right-hand side on one row, over the step's two ends. Drift gives imaginary parts, diffusion
+    /// and discount real ones.
     fn stiffness_of_row(&self, v: &[f64], row: usize, work: &mut Work) -> Stiffness {
+        const ENDS: [[f64; 3]; 2] = [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
         let l = self.model.layout;
         let len = work.rate.len();
         let base = row * len;
         let axes = &self.differences.axes;
-        work.rate.fill(self.model.discount);
-        work.cross[2].fill(0.0);
-        let bound = |i: usize, which: &dyn Fn(usize) -> f64| -> Option<f64> {
-            (i + 1 < axes.len()).then(|| which(base / axes[i].stride % axes[i].count))
-        };
+        let Work { first, second, cross: [speed, imaginary, convection], rate: real } = work;
         for i in 0..l.dim {
-            self.differences.row(i, v, row, &mut work.first[i], &mut work.second[i]);
-            let fixed1 = bound(i, &|k| axes[i].first_bound[k]);
-            let fixed2 = bound(i, &|k| axes[i].second_bound[k]);
-            let first_bound = |j: usize| fixed1.unwrap_or_else(|| axes[i].first_bound[j]);
-            let second_bound = |j: usize| fixed2.unwrap_or_else(|| axes[i].second_bound[j]);
-            for (place, basis) in [(0, [1.0, 0.0, 0.0]), (1, [0.0, 0.0, 1.0])] {
-                let total = if place == 0 { &mut work.cross[0] } else { &mut work.cross[1] };
-                let [buffer, other] = &mut work.rows;
-                match self.channel(l.drift(i), basis, base, buffer) {
-                    Row::Uniform(f) => total.fill(f),
-                    Row::Nodal(f) => total.copy_from_slice(f),
+            self.differences.row(i, v, row, &mut first[i], &mut second[i]);
+        }
+        // The second derivatives are not needed: their buffer is the second speed.
+        let other = &mut second[0];
+        real.fill(self.model.discount);
+        imaginary.fill(0.0);
+        convection.fill(0.0);
+        for i in 0..l.dim {
+            for (basis, total) in [(ENDS[0], &mut *speed), (ENDS[1], &mut *other)] {
+                let channel = |c: usize| self.channel(c, basis, base, len);
+                total.fill(0.0);
+                channel(l.drift(i)).add_to(total, |_| 1.0);
+                for k in (0..l.dim).filter(|_| l.mobile()) {
+                    let p = &first[k][..len];
+                    channel(l.mobility(i, k)).add_to(total, |j| p[j]);
                 }
-                if i < l.controls {
+                if l.boxed(i) {
                     let (lo, up) = self.model.bounds[i];
-                    let gain = self.channel(l.gain(i), basis, base, buffer);
-                    let weight = self.channel(l.weight(i), basis, base, other);
-                    let first = &work.first[i][..len];
-                    match (gain, weight) {
-                        (Row::Uniform(g), Row::Uniform(r)) if self.model.free => {
-                            let mobility = g * g / r;
-                            total.iter_mut().zip(first).for_each(|(t, p)| *t += mobility * p);
-                        }
-                        (gain, weight) => {
-                            for j in 0..len {
-                                let g = gain.get(j);
-                                total[j] += g * (g * first[j] / weight.get(j)).max(lo).min(up);
-                            }
-                        }
+                    let (gain, weight) = (channel(l.gain(i)), channel(l.weight(i)));
+                    for j in 0..len {
+                        let g = gain.get(j);
+                        total[j] += g * (g * first[i][j] / weight.get(j)).max(lo).min(up);
                     }
                 }
             }
-            let [buffer, other] = &mut work.rows;
-            let start = self.channel(l.diffusion(i, i), [1.0, 0.0, 0.0], base, buffer);
-            let end = self.channel(l.diffusion(i, i), [0.0, 0.0, 1.0], base, other);
-            for j in 0..len {
-                let speed = work.cross[0][j].abs().max(work.cross[1][j].abs());
-                let (a, b) = (start.get(j), end.get(j));
-                work.rate[j] += speed * first_bound(j) + 0.5 * a.max(b) * second_bound(j);
-                // A speed without diffusion, however small, asks for the largest damping.
-                work.cross[2][j] += speed * speed / (0.5 * a.min(b) + 1e-12 * speed + f64::MIN_POSITIVE);
+            let [a, b] = ENDS.map(|basis| self.channel(l.diffusion(i, i), basis, base, len));
+            let (bound1, bound2) = (bound(axes, i, base, &axes[i].first_bound), bound(axes, i, base, &axes[i].second_bound));
+            let mut total = Totals { imaginary, real, convection };
+            match (a, b, bound1, bound2) {
+                (Row::Uniform(a), Row::Uniform(b), Row::Uniform(s1), Row::Uniform(s2)) => {
+                    total.add(speed, other, |_| (a, b), |_| (s1, s2));
+                }
+                (Row::Uniform(a), Row::Uniform(b), Row::Nodal(s1), Row::Nodal(s2)) => {
+                    let (s1, s2) = (&s1[..len], &s2[..len]);
+                    total.add(speed, other, |_| (a, b), |j| (s1[j], s2[j]));
+                }
+                _ => total.add(speed, other, |j| (a.get(j), b.get(j)), |j| (bound1.get(j), bound2.get(j))),
             }
             for k in i + 1..l.dim {
-                let start = self.channel(l.diffusion(i, k), [1.0, 0.0, 0.0], base, buffer);
-                let end = self.channel(l.diffusion(i, k), [0.0, 0.0, 1.0], base, other);
-                let fixed = bound(k, &|s| axes[k].first_bound[s]);
+                let [a, b] = ENDS.map(|basis| self.channel(l.diffusion(i, k), basis, base, len));
+                if a.is_zero() && b.is_zero() {
+                    continue;
+                }
+                let bound_k = bound(axes, k, base, &axes[k].first_bound);
                 for j in 0..len {
-                    let other_bound = fixed.unwrap_or_else(|| axes[k].first_bound[j]);
-                    work.rate[j] += start.get(j).abs().max(end.get(j).abs()) * first_bound(j) * other_bound;
+                    real[j] += a.get(j).abs().max(b.get(j).abs()) * bound1.get(j) * bound_k.get(j);
                 }
             }
         }
-        let largest = |values: &[f64]| values.iter().fold(0.0, |m: f64, r| larger(m, *r));
-        Stiffness { radius: largest(&work.rate), convection: largest(&work.cross[2]) }
+        real.iter_mut().zip(imaginary.iter()).for_each(|(r, i)| *r += i);
+        Stiffness { radius: sup(real), convection: sup(convection) }
     }
 }
 
-/// The larger one; NaN when the second is NaN.
-fn larger(a: f64, b: f64) -> f64 {
-    if b > a || b.is_nan() { b } else { a }
+/// Sums over the axes on one row.
+struct Totals<'t> {
+    imaginary: &'t mut [f64],
+    real: &'t mut [f64],
+    convection: &'t mut [f64],
 }
 
-impl Row<'_> {
+impl Totals<'_> {
+    /// Add one axis: its speeds, diffusions and symbol bounds at the step's two ends.
     #[inline(always)]
-    fn get(&self, j: usize) -> f64 {
-        match self {
-            Row::Uniform(c) => *c,
-            Row::Nodal(r) => r[j],
+    fn add(
+        &mut self,
+        speed: &[f64],
+        other: &[f64],
+        diffusion: impl Fn(usize) -> (f64, f64),
+        symbols: impl Fn(usize) -> (f64, f64),
+    ) {
+        let n = speed.len();
+        let (imaginary, real) = (&mut self.imaginary[..n], &mut self.real[..n]);
+        let (convection, other) = (&mut self.convection[..n], &other[..n]);
+        for j in 0..n {
+            let ((a, b), (s1, s2)) = (diffusion(j), symbols(j));
+            let (x, y) = (speed[j].abs(), other[j].abs());
+            let speed = if y > x { y } else { x };
+            imaginary[j] += speed * s1;
+            real[j] += 0.5 * (if b > a { b } else { a }) * s2;
+            // A speed without diffusion, however small, asks for the largest damping.
+            convection[j] += speed * speed / (0.5 * (if b < a { b } else { a }) + 1e-12 * speed + f64::MIN_POSITIVE);
         }
     }
+}
+
+/// The bounds of axis i on the row from `base`: along the last axis they vary, on the others they are one number.
+fn bound<'r>(axes: &[AxisDifferences], i: usize, base: usize, bounds: &'r [f64]) -> Row<'r> {
+    if i + 1 < axes.len() { Row::Uniform(bounds[base / axes[i].stride % axes[i].count]) } else { Row::Nodal(bounds) }
 }
 
 /// Lagrange weights at the place theta of the values at 0, 1/2 and 1.
@@ -386,28 +407,33 @@ impl StabilisedSystem for SmoothOperator<'_> {
             self.sets.swap(0, 2);
             self.times[0] = tau;
         }
-        for (k, time) in times.into_iter().enumerate() {
-            if self.times[k] != time {
-                self.path.fill(time, &mut self.sets[k]);
-                self.times[k] = time;
+        let Self { sets, times: loaded, path, .. } = self;
+        let mut missing: Vec<(f64, &mut [Channel])> = Vec::with_capacity(3);
+        for ((set, loaded), time) in sets.iter_mut().zip(loaded).zip(times) {
+            if *loaded != time {
+                *loaded = time;
+                missing.push((time, set.as_mut_slice()));
             }
         }
+        path.fill(&mut missing);
         Ok(())
     }
 
     fn stiffness(&self, y: &[f64]) -> Stiffness {
         let len = self.differences.row_len();
-        let rows = y.len() / len;
-        let new = || Work::new(self.differences.axes.len(), len);
-        let join = |a: Stiffness, b: Stiffness| Stiffness {
-            radius: larger(a.radius, b.radius),
-            convection: larger(a.convection, b.convection),
+        let count = y.len() / len;
+        let join =
+            |a: Stiffness, b: Stiffness| Stiffness { radius: a.radius.max(b.radius), convection: a.convection.max(b.convection) };
+        let run = |rows: std::ops::Range<usize>| {
+            let mut work = Work::new(self.differences.axes.len(), len);
+            rows.map(|row| self.stiffness_of_row(y, row, &mut work)).fold(Stiffness::default(), join)
         };
         if y.len() < SERIAL_BELOW {
-            let mut work = new();
-            (0..rows).map(|row| self.stiffness_of_row(y, row, &mut work)).fold(Stiffness::default(), join)
+            run(0..count)
         } else {
-            let all: Vec<_> = (0..rows).into_par_iter().map_init(new, |work, row| self.stiffness_of_row(y, row, work)).collect();
+            let rows = self.rows_per_task();
+            let tasks = (0..count.div_ceil(rows)).into_par_iter();
+            let all: Vec<_> = tasks.map(|task| run(task * rows..((task + 1) * rows).min(count))).collect();
             all.into_iter().fold(Stiffness::default(), join)
         }
     }

@@ -56,6 +56,8 @@ impl Output {
 pub struct SmoothParams {
     /// Order of the differences in space: 4, 6 or 8.
     pub order: usize,
+    /// Order of the differences next to the faces, 2 or 4: see [`crate::smooth::differences`].
+    pub closure_order: usize,
     /// Time integration.
     pub integrator: Integrator,
     /// Relative tolerance of a step, in (0, 0.1].
@@ -76,6 +78,7 @@ impl Default for SmoothParams {
     fn default() -> Self {
         SmoothParams {
             order: 8,
+            closure_order: 2,
             integrator: Integrator::default(),
             rtol: 1e-6,
             atol: 1e-6,
@@ -95,6 +98,9 @@ impl SmoothParams {
     pub fn validate(&self) -> Result<(), HjbError> {
         if !matches!(self.order, 4 | 6 | 8) {
             return Err(HjbError::invalid("order", self.order, "4, 6 or 8"));
+        }
+        if !matches!(self.closure_order, 2 | 4) {
+            return Err(HjbError::invalid("closure_order", self.closure_order, "2 or 4"));
         }
         if !(self.rtol > 0.0 && self.rtol <= 0.1) {
             return Err(HjbError::invalid("rtol", self.rtol, "in (0, 0.1]"));

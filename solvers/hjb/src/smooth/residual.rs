@@ -14,6 +14,7 @@
 
 use crate::error::HjbError;
 use crate::smooth::channels::NodeModel;
+use crate::smooth::control::hamiltonian;
 use crate::smooth::differences::fornberg_weights;
 use crate::solution::ValueFunction;
 use hjbridge_model::grid::{Axis, CubicSpline, Extrapolation, Region, TensorGrid};
@@ -88,6 +89,7 @@ pub fn hjb_residual(
     let (mut v, mut v_t) = (vec![0.0; n], vec![0.0; n]);
     let (mut gradient, mut hessian) = (PointBlock::zeros(d, n), PointBlock::zeros(d * d, n));
     let (mut worst, mut square) = ((0.0f64, 0, 0), 0.0);
+    let mut p = vec![0.0; d];
     for place in 0..count {
         let k = if count == 1 { candidates / 2 } else { place * (candidates - 1) / (count - 1) };
         let width = TIME_STENCIL.min(times.len());
@@ -109,18 +111,14 @@ pub fn hjb_residual(
         for j in 0..n {
             let mut r = v_t[j] + channels[l.running()].get(j) - on_points.discount * v[j];
             for i in 0..d {
-                let p = gradient.coord(i)[j];
-                r += channels[l.drift(i)].get(j) * p;
+                r += channels[l.drift(i)].get(j) * gradient.coord(i)[j];
                 for q in i..d {
                     let a = channels[l.diffusion(i, q)].get(j) * hessian.coord(i * d + q)[j];
                     r += if q == i { 0.5 * a } else { a };
                 }
-                if i < l.controls {
-                    let (g, w) = (channels[l.gain(i)].get(j), channels[l.weight(i)].get(j));
-                    let control = (g * p / w).max(on_points.bounds[i].0).min(on_points.bounds[i].1);
-                    r += control * (g * p - 0.5 * w * control);
-                }
             }
+            (0..d).for_each(|i| p[i] = gradient.coord(i)[j]);
+            r += hamiltonian(&on_points, &channels, j, &p);
             square += r * r;
             if r.abs() > worst.0 || r.is_nan() {
                 worst = (r.abs(), j, k);

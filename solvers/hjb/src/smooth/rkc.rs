@@ -14,6 +14,8 @@
 //! Reference: B. P. Sommeijer, L. F. Shampine, J. G. Verwer, RKC: an explicit solver for parabolic PDEs, J. Comput. Appl.
 //! Math. 88 (1998) 315-326.
 
+use crate::smooth::differences::SERIAL_BELOW;
+use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -306,10 +308,7 @@ pub fn rkc<S: StabilisedSystem, O: FnMut(&S, StepEnds<'_>) -> Result<(), S::Erro
         let s = stages_for(h * rho, DAMPINGS[damping]);
         let scheme = schemes.entry((s, damping)).or_insert_with(|| Scheme::new(s, DAMPINGS[damping]));
         // a holds Y_{j-1}, b holds Y_{j-2} and receives Y_j.
-        b.copy_from_slice(y);
-        for (a, (y, f)) in a.iter_mut().zip(y.iter().zip(&f0)) {
-            *a = y + scheme.first * h * f;
-        }
+        first_stage(y, &f0, scheme.first * h, &mut a, &mut b);
         for (k, &[mu, nu, m, g]) in scheme.stages.iter().enumerate() {
             let update = StageUpdate {
                 start: y,
@@ -388,6 +387,22 @@ fn initial_step<S: StabilisedSystem>(
     Ok(if 0.1 * h < room * change.sqrt() { (0.1 * h / change.sqrt()).max(1e-10 * room) } else { room })
 }
 
+/// Y_1 = Y_0 + m F_0 into `a`, Y_0 into `b`.
+fn first_stage(y: &[f64], f: &[f64], m: f64, a: &mut [f64], b: &mut [f64]) {
+    let run = |y: &[f64], f: &[f64], a: &mut [f64], b: &mut [f64]| {
+        b.copy_from_slice(y);
+        for ((a, y), f) in a.iter_mut().zip(y).zip(f) {
+            *a = y + m * f;
+        }
+    };
+    if y.len() < SERIAL_BELOW {
+        run(y, f, a, b);
+    } else {
+        let from = y.par_chunks(CHUNK).zip(f.par_chunks(CHUNK));
+        from.zip(a.par_chunks_mut(CHUNK).zip(b.par_chunks_mut(CHUNK))).for_each(|((y, f), (a, b))| run(y, f, a, b));
+    }
+}
+
 /// Root mean square of error/(atol + rtol size), in fixed chunks.
 fn scaled_norm(n: usize, params: RkcParams, entry: impl Fn(usize) -> (f64, f64) + Sync) -> f64 {
     let chunk = |start: usize| -> f64 {
@@ -399,7 +414,12 @@ fn scaled_norm(n: usize, params: RkcParams, entry: impl Fn(usize) -> (f64, f64) 
         }
         lanes.iter().sum()
     };
-    let sums: Vec<f64> = (0..n).step_by(CHUNK).map(chunk).collect();
+    let starts = 0..n.div_ceil(CHUNK);
+    let sums: Vec<f64> = if n < SERIAL_BELOW {
+        starts.map(|c| chunk(c * CHUNK)).collect()
+    } else {
+        starts.into_par_iter().map(|c| chunk(c * CHUNK)).collect()
+    };
     (sums.iter().sum::<f64>() / n.max(1) as f64).sqrt()
 }
 

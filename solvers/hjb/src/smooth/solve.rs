@@ -5,13 +5,14 @@
 //! The control is the maximiser for the gradient by the same differences. No condition is set at the faces: one-sided
 //! differences continue the equation there, which is right where the drift points into the box.
 //!
-//! Requirements: g, the coefficients and V smooth (no monotonicity: near kinks the result oscillates), G and R diagonal;
-//! sigma sigma' may be full. For kinks, obstacles and controls that switch prefer [`crate::HjbSolver`].
+//! Requirements: g, the coefficients and V smooth (no monotonicity: near kinks the result oscillates). sigma sigma' may be
+//! full; so may G (d x m) and R when the control is free, while a control in a box takes diagonal ones. Finite control sets
+//! and general costs of the control are refused. For those, for kinks, obstacles and controls that switch prefer
+//! [`crate::HjbSolver`].
 
-use crate::error::HjbError;
+use crate::error::{HjbError, IntegrationFailure};
 use crate::norms::sup;
 use crate::params::check_memory;
-use crate::smooth::differences::CLOSURE_ORDER;
 use crate::smooth::operator::SmoothOperator;
 use crate::smooth::params::{Integrator, SmoothInfo, SmoothParams};
 use crate::smooth::rkc::{RkcError, RkcParams, rkc};
@@ -99,11 +100,11 @@ impl<'a> SmoothSolver<'a> {
         check_memory(self.workspace_bytes(), self.params.memory_limit)?;
         let p = &self.params;
         let tolerance = (COEFFICIENT_SHARE * p.rtol, COEFFICIENT_SHARE * p.atol);
-        let operator = SmoothOperator::new(self.model, self.grid.clone(), p.order, tolerance)?;
+        let operator = SmoothOperator::new(self.model, self.grid.clone(), (p.order, p.closure_order), tolerance)?;
         let value = operator.model.terminal_reward()?;
         let mut info = SmoothInfo {
             order: p.order,
-            closure_order: CLOSURE_ORDER,
+            closure_order: p.closure_order,
             integrator: p.integrator,
             nodes: self.grid.len(),
             steps: 0,
@@ -156,8 +157,7 @@ impl<'a> SmoothSolver<'a> {
             RkcError::System(e) => e,
             RkcError::BlowUp { tau, sup, .. } => HjbError::BlowUp { t: horizon - tau, sup, limit },
             RkcError::TooManySteps { tau, limit } => {
-                let allowed = format!("reached at t = {}; loosen rtol and atol, or raise it", horizon - tau);
-                HjbError::invalid("max_steps", limit, &allowed)
+                HjbError::TimeIntegration { t: horizon - tau, reason: IntegrationFailure::TooManySteps { limit } }
             }
         })?;
         info.steps = done.steps;

@@ -6,7 +6,7 @@
 //! SIAM J. Numer. Anal. 46 (2008) 1580-1601 (there with the two-point central quotient; the three-point one used here
 //! is of second order on non-uniform axes too).
 
-use super::{SpaceScheme, Spacing};
+use super::SpaceScheme;
 
 /// Central where positive, upwind elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,8 +21,14 @@ impl SpaceScheme for Hybrid {
         2
     }
 
-    #[inline]
-    fn central_window(&self, spacing: Spacing, a: f64) -> (f64, f64) {
-        (-a / spacing.minus, a / spacing.plus)
+    fn central_windows(&self, rates: [&[f64]; 2], weights: [&[f64]; 2], low: &mut [f64], high: &mut [f64]) {
+        // Largest drifts for which minus - mu c- and plus + mu c+ are not negative; [-a/h-, a/h+] without cross terms.
+        let limit = |rate: f64, weight: f64| if weight > 0.0 { rate.max(0.0) / weight } else { f64::INFINITY };
+        for ((h, r), w) in high.iter_mut().zip(rates[0]).zip(weights[0]) {
+            *h = limit(*r, *w);
+        }
+        for ((l, r), w) in low.iter_mut().zip(rates[1]).zip(weights[1]) {
+            *l = -limit(*r, *w);
+        }
     }
 }

@@ -10,11 +10,17 @@
 //!
 //! (the derivative of the parabola through the three values, exact for quadratics on any spacing). A scheme is told
 //! by the interval of drifts in which it is central; above it is upward, below it is downward. Wherever the interval
-//! lies within [-a/h-, a/h+] both rates are non-negative and the scheme is monotone.
+//! lies within [-a/h-, a/h+] both rates are non-negative and the scheme is monotone. The fitted scheme is central for
+//! all drifts and raises a instead. Where cross derivatives (`cross.rs`) take from the rates of the second difference, the
+//! interval is that of the rates left over, so schemes stay monotone wherever they can be.
 
+pub(crate) mod cross;
+pub(crate) mod fitted;
 mod hybrid;
+pub(crate) mod rates;
 mod upwind;
 
+pub use fitted::Fitted;
 pub use hybrid::Hybrid;
 pub use upwind::Upwind;
 
@@ -49,6 +55,17 @@ pub enum Slope {
     Upward,
     /// (V - V-)/h-.
     Downward,
+    /// The central quotient with the diffusion of [`Fitted`].
+    Fitted,
+}
+
+/// How the rates of a scheme depend on the drift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// One of three slopes, by the interval in which the drift lies.
+    Slopes,
+    /// Smoothly, by exponential fitting.
+    Fitted,
 }
 
 /// A three-point scheme on one axis.
@@ -59,20 +76,25 @@ pub trait SpaceScheme: Send + Sync {
     /// Order of consistency for smooth data away from the upwinded nodes.
     fn order(&self) -> u32;
 
-    /// The interval of drifts in which the central slope is used, for a node with diffusion coefficient `a` = sigma^2.
-    fn central_window(&self, spacing: Spacing, a: f64) -> (f64, f64);
-
-    /// [`SpaceScheme::central_window`] for many nodes: spacings `minus`, `plus` and `a` in, bounds out.
-    fn central_windows(&self, minus: &[f64], plus: &[f64], a: &[f64], lower: &mut [f64], upper: &mut [f64]) {
-        for ((((m, p), a), lo), up) in minus.iter().zip(plus).zip(a).zip(lower).zip(upper) {
-            (*lo, *up) = self.central_window(Spacing { minus: *m, plus: *p }, *a);
-        }
+    /// How the rates depend on the drift.
+    fn kernel(&self) -> Kernel {
+        Kernel::Slopes
     }
 
-    /// The slope used at drift `mu`.
+    /// The interval of drifts in which the central slope is used, for many nodes: `rates` of the second difference to the
+    /// lower and upper neighbours and `weights` of the differences below and above in the central slope in (a weight is zero
+    /// where there is no neighbour), ends of the interval out.
+    fn central_windows(&self, rates: [&[f64]; 2], weights: [&[f64]; 2], low: &mut [f64], high: &mut [f64]);
+
+    /// The slope used at drift `mu` at an interior node with diffusion coefficient `a` = sigma^2.
     fn slope(&self, spacing: Spacing, mu: f64, a: f64) -> Slope {
-        let (lower, upper) = self.central_window(spacing, a);
-        choose(mu, lower, upper)
+        let Spacing { minus, plus } = spacing;
+        let width = minus + plus;
+        let (mut low, mut high) = ([0.0], [0.0]);
+        let rates = [&[a / (minus * width)][..], &[a / (plus * width)]];
+        let weights = [&[plus / (minus * width)][..], &[minus / (plus * width)]];
+        self.central_windows(rates, weights, &mut low, &mut high);
+        choose(mu, low[0], high[0])
     }
 
     /// Rates to the neighbours of an interior node.
@@ -80,7 +102,7 @@ pub trait SpaceScheme: Send + Sync {
         let Spacing { minus, plus } = spacing;
         let width = minus + plus;
         let (down, up) = match self.slope(spacing, mu, a) {
-            Slope::Central => (plus / (minus * width), minus / (plus * width)),
+            Slope::Central | Slope::Fitted => (plus / (minus * width), minus / (plus * width)),
             Slope::Upward => (0.0, 1.0 / plus),
             Slope::Downward => (1.0 / minus, 0.0),
         };
@@ -108,6 +130,8 @@ pub enum Space {
     /// [`Hybrid`]: order 2 where the cell Peclet number allows it, monotone.
     #[default]
     Hybrid,
+    /// [`Fitted`]: order 2, monotone, uniformly accurate in layers.
+    Fitted,
 }
 
 impl Space {
@@ -116,6 +140,7 @@ impl Space {
         match self {
             Space::Upwind => &Upwind,
             Space::Hybrid => &Hybrid,
+            Space::Fitted => &Fitted,
         }
     }
 }
@@ -127,10 +152,10 @@ mod tests {
     #[test]
     fn every_scheme_is_exact_on_linear_functions_and_hybrid_on_quadratics() {
         let spacing = Spacing { minus: 0.3, plus: 0.5 };
-        for space in [Space::Upwind, Space::Hybrid] {
+        for space in [Space::Upwind, Space::Hybrid, Space::Fitted] {
             for (mu, a) in [(0.4, 1.0), (-0.4, 1.0), (7.0, 0.1), (-7.0, 0.1), (1.0, 0.0), (0.0, 0.0)] {
                 let OffDiagonals { lower, upper } = space.scheme().off_diagonals(spacing, mu, a);
-                assert!(lower >= 0.0 && upper >= 0.0, "{space:?} {mu} {a}: {lower} {upper}");
+                assert!(lower >= -1e-15 && upper >= -1e-15, "{space:?} {mu} {a}: {lower} {upper}");
                 let linear = -lower * spacing.minus + upper * spacing.plus;
                 assert!((linear - mu).abs() < 1e-14 * (1.0 + mu.abs()));
                 // V = x^2 around 0: L V = a + 0 for a central slope.
@@ -146,8 +171,7 @@ mod tests {
     fn hybrid_switches_exactly_where_central_loses_positivity() {
         let spacing = Spacing { minus: 0.2, plus: 0.4 };
         let a = 0.8;
-        let (lower, upper) = Hybrid.central_window(spacing, a);
-        assert_eq!((lower, upper), (-4.0, 2.0));
+        let (lower, upper) = (-a / spacing.minus, a / spacing.plus);
         let at = Hybrid.off_diagonals(spacing, upper, a);
         assert!(at.lower.abs() < 1e-15 && at.upper > 0.0);
         let at = Hybrid.off_diagonals(spacing, lower, a);

@@ -5,7 +5,7 @@
 //! one formula everywhere is wanted.
 //! Reference: H. J. Kushner, P. Dupuis, Numerical Methods for Stochastic Control Problems in Continuous Time (2001).
 
-use super::{SpaceScheme, Spacing};
+use super::SpaceScheme;
 
 /// The upwind scheme.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,8 +20,8 @@ impl SpaceScheme for Upwind {
         1
     }
 
-    #[inline]
-    fn central_window(&self, _spacing: Spacing, _a: f64) -> (f64, f64) {
-        (0.0, 0.0)
+    fn central_windows(&self, _rates: [&[f64]; 2], _weights: [&[f64]; 2], low: &mut [f64], high: &mut [f64]) {
+        low.fill(0.0);
+        high.fill(0.0);
     }
 }

@@ -39,7 +39,7 @@ impl TimeScheme for TrBdf2 {
 mod tests {
     use super::*;
     use crate::generator::Generator;
-    use crate::geometry::Boundary;
+    use crate::faces::Face;
     use crate::linear::LinearSolverChoice;
     use crate::space::Space;
     use crate::step::ImplicitSystem;
@@ -51,7 +51,7 @@ mod tests {
         let n = 401;
         let grid = Arc::new(TensorGrid::new(vec![Axis::uniform(-4.0, 4.0, n).unwrap()]).unwrap());
         let x = grid.axis(0).nodes().to_vec();
-        let mut generator = Generator::new(grid, Space::Hybrid.scheme(), Boundary::Extrapolated);
+        let mut generator = Generator::new(grid, Space::Hybrid.scheme(), Face::Extrapolated);
         let heat = generator.assemble(&vec![0.0; n], &vec![1.0; n]).unwrap();
         let mut system = ImplicitSystem::new(heat, LinearSolverChoice::Auto).unwrap();
         let mut value: Vec<f64> = x.iter().map(|x| x.abs()).collect();

@@ -7,8 +7,8 @@ use hjbridge_model::fine_tuning::{FineTuning, InitialLaw};
 use hjbridge_model::grid::{Axis, TensorGrid};
 use hjbridge_model::reward::{QuadraticTerm, Reward};
 use hjbridge_model::{
-    Coefficients, ControlSet, ControlledDiffusion, GaussianMixture, KlWeight, MatrixCoefficient, PointBlock, Points, PointsMut,
-    Schedule, VectorField,
+    Coefficients, ControlCost, ControlSet, ControlledDiffusion, GaussianMixture, KlWeight, MatrixCoefficient, PointBlock, Points,
+    PointsMut, Schedule, VectorField,
 };
 use std::sync::Arc;
 
@@ -83,6 +83,8 @@ pub fn orders(errors: &[f64]) -> Vec<f64> {
 }
 
 pub type Scalar = Arc<dyn Fn(f64, &[f64]) -> f64 + Send + Sync>;
+/// c(t, x, v).
+pub type Cost = Arc<dyn Fn(f64, &[f64], &[f64]) -> f64 + Send + Sync>;
 pub type Vector = Arc<dyn Fn(f64, &[f64], &mut [f64]) + Send + Sync>;
 
 /// A controlled diffusion from closures over one point; matrices are per-point fields or multiples of the identity.
@@ -99,6 +101,8 @@ pub struct Problem {
     pub terminal: Scalar,
     pub set: ControlSet,
     pub discount: f64,
+    /// A general cost of the control in place of v'Rv/2.
+    pub cost: Option<Cost>,
 }
 
 #[derive(Clone)]
@@ -122,6 +126,7 @@ impl Problem {
             terminal: Arc::new(|_, _| 0.0),
             set: ControlSet::Free,
             discount: 0.0,
+            cost: None,
         }
     }
 }
@@ -163,6 +168,14 @@ impl Coefficients for At<'_> {
     fn control_weight(&self) -> MatrixCoefficient<'_> {
         self.matrix(&self.0.weight, self.0.control_dim * self.0.control_dim)
     }
+    fn control_cost(&self, x: Points<'_>, v: Points<'_>, out: &mut [f64]) {
+        let (mut p, mut u) = (vec![0.0; x.dim()], vec![0.0; v.dim()]);
+        for (j, o) in out.iter_mut().enumerate() {
+            x.copy_point(j, &mut p);
+            v.copy_point(j, &mut u);
+            *o = self.0.cost.as_ref().map_or(0.0, |c| c(self.1, &p, &u));
+        }
+    }
     fn running_reward(&self, x: Points<'_>, out: &mut [f64]) {
         let mut p = vec![0.0; x.dim()];
         for (j, o) in out.iter_mut().enumerate() {
@@ -184,6 +197,9 @@ impl ControlledDiffusion for Problem {
     }
     fn control_set(&self) -> ControlSet {
         self.set.clone()
+    }
+    fn control_cost(&self) -> ControlCost {
+        if self.cost.is_some() { ControlCost::General } else { ControlCost::Quadratic }
     }
     fn discount(&self) -> f64 {
         self.discount

@@ -4,6 +4,9 @@
 //! many paths run beside it, or on what was drawn before. Two counter domains are kept apart: the Brownian increments
 //! ([`NormalStream`]) and the numbers drawn by an initial law ([`PathRng`]).
 //!
+//! Coupled levels: [`BlockNoise::coarse`] (in a run, [`RolloutParams::coarsening`](crate::RolloutParams::coarsening)) makes
+//! the numbers of coarse steps from sums of fine ones, so that two runs of M N and N steps follow one Brownian path.
+//!
 //! Reference: Salmon, Moraes, Dror, Shaw, *Parallel random numbers: as easy as 1, 2, 3*, Proc. SC 2011.
 
 mod block;
@@ -18,6 +21,9 @@ pub use philox::philox4x32_10;
 
 /// Paths that advance together; path p is lane `p % LANES` of block `p / LANES`.
 pub const LANES: usize = 64;
+
+/// Consecutive steps whose numbers, for one path and component, come from one counter.
+pub const STEPS_PER_DRAW: u32 = 4;
 
 /// Names the noise of one path.
 ///

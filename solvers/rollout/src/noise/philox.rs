@@ -50,29 +50,25 @@ pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     rounds(counter.map(u64::from), &key_schedule(key)).map(|w| w as u32)
 }
 
-/// Counter (path, step pair, component): the path's 64 bits are the low words.
+/// Counter (path, group of steps, component): the path's 64 bits are the low words.
 #[inline(always)]
 pub(super) fn pair_of_path(path: u64, position: [u32; 2], keys: &[[u64; 2]; ROUNDS]) -> (u64, u64) {
     let [low, high] = split(path);
     pair(rounds([u64::from(low), u64::from(high), u64::from(position[0]), u64::from(position[1])], keys))
 }
 
-/// [`pair_of_path`] for the lanes of a block.
+/// The counter of the first lane of a block, low and high word, in a form to which lane numbers can be added: there is no
+/// carry into the high word, because the number of the first path is a multiple of LANES.
 #[inline(always)]
-pub(super) fn pairs_of_block(
-    block: u64,
-    position: [u32; 2],
-    keys: &[[u64; 2]; ROUNDS],
-    a: &mut [u64; LANES],
-    b: &mut [u64; LANES],
-) {
+pub(super) fn first_of_block(block: u64) -> (u64, u64) {
     let first = block.wrapping_mul(LANES as u64);
-    // No carry into the high word: `first` is a multiple of LANES.
-    let (low, high) = (first & LOW, first >> 32);
-    let [p0, p1] = position.map(u64::from);
-    for lane in 0..LANES {
-        (a[lane], b[lane]) = pair(rounds([low + lane as u64, high, p0, p1], keys));
-    }
+    (first & LOW, first >> 32)
+}
+
+/// [`pair_of_path`] for one lane of a block.
+#[inline(always)]
+pub(super) fn pair_of_lane((low, high): (u64, u64), lane: usize, position: [u32; 2], keys: &[[u64; 2]; ROUNDS]) -> (u64, u64) {
+    pair(rounds([low + lane as u64, high, u64::from(position[0]), u64::from(position[1])], keys))
 }
 
 #[cfg(test)]
@@ -94,12 +90,11 @@ mod tests {
         let key = [7, 11];
         let keys = key_schedule(key);
         for block in [0, 1, (1 << 26) - 1, 1 << 26, u64::MAX / LANES as u64] {
-            let (mut a, mut b) = ([0; LANES], [0; LANES]);
-            pairs_of_block(block, [3, 5], &keys, &mut a, &mut b);
             for lane in 0..LANES {
+                let (a, b) = pair_of_lane(first_of_block(block), lane, [3, 5], &keys);
                 let path = block * LANES as u64 + lane as u64;
                 let w = philox4x32_10([path as u32, (path >> 32) as u32, 3, 5], key).map(u64::from);
-                assert_eq!((a[lane], b[lane]), (w[0] | w[1] << 32, w[2] | w[3] << 32));
+                assert_eq!((a, b), (w[0] | w[1] << 32, w[2] | w[3] << 32));
             }
         }
     }

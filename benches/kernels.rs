@@ -1,0 +1,83 @@
+//! Small kernels of the HJB solvers, timed by criterion: right-hand sides of the high-order route, tridiagonal stages.
+//!
+//! Right-hand sides are timed within a short integration, since the operator is internal: the figure per element is
+//! seconds per node and right-hand side, coefficients and error control included. Threads as rayon has them.
+
+mod common;
+
+use common::{Outcome, settings};
+use criterion::{BenchmarkId, SamplingMode, Throughput};
+use hjbridge::hjb::StencilMatrix;
+use hjbridge::hjb::linear::LinearSolver;
+use hjbridge::hjb::linear::Tridiagonal;
+use hjbridge::hjb::smooth::{Differences, Output, SmoothParams, SmoothSolver};
+use hjbridge::model::PointBlock;
+use hjbridge::model::grid::{Axis, TensorGrid};
+use std::sync::Arc;
+
+/// n nodes on each of `dim` axes of [-5.5, 5.5].
+fn cube(dim: usize, n: usize) -> Outcome<Arc<TensorGrid>> {
+    Ok(Arc::new(TensorGrid::new(vec![Axis::uniform(-5.5, 5.5, n)?; dim])?))
+}
+
+/// I - w A of an implicit step for A = (1/2) V'' - y V' on n nodes, and a right-hand side.
+fn implicit_step(n: usize) -> (StencilMatrix, Vec<f64>) {
+    let dy = 12.0 / (n - 1) as f64;
+    let node = |j: usize| -6.0 + j as f64 * dy;
+    let mut rates = StencilMatrix::nearest_neighbour(&[n]);
+    for j in 0..n {
+        let (lower, upper) = (0.5 / (dy * dy) + node(j).max(0.0) / dy, 0.5 / (dy * dy) + (-node(j)).max(0.0) / dy);
+        rates.diagonal_mut(1)[j] = if j > 0 { lower } else { 0.0 };
+        rates.diagonal_mut(2)[j] = if j + 1 < n { upper } else { 0.0 };
+    }
+    rates.close_rows();
+    let mut matrix = rates.clone();
+    matrix.set_identity_minus(2e-3, &rates);
+    (matrix, (0..n).map(|j| node(j).cos()).collect())
+}
+
+fn main() -> Outcome<()> {
+    let mut criterion = settings();
+    let ring = common::ring()?;
+    let mut group = criterion.benchmark_group("kernels");
+    group.sampling_mode(SamplingMode::Flat);
+
+    for order in [4, 8] {
+        let grid = cube(2, 257)?;
+        let differences = Differences::new(grid.clone(), order)?;
+        let v: Vec<f64> = grid.points().coord(0).iter().map(|x| x.sin()).collect();
+        let mut gradient = vec![0.0; 2 * grid.len()];
+        group.throughput(Throughput::Elements(grid.len() as u64));
+        group.bench_with_input(BenchmarkId::new("gradient, 257^2, order", order), &order, |b, _| {
+            b.iter(|| differences.gradient(&v, &mut gradient))
+        });
+    }
+
+    let grid = cube(2, 257)?;
+    let points = grid.points();
+    let mut s = PointBlock::zeros(2, points.len());
+    group.throughput(Throughput::Elements(points.len() as u64));
+    group.bench_function("score of 8 components, 257^2, one thread", |b| {
+        b.iter(|| ring.score().at(0.7).eval(points.as_points(), s.as_mut()))
+    });
+
+    let params = SmoothParams { rtol: 6e-6, atol: 6e-6, output: Output::Times(vec![1.5]), ..Default::default() };
+    let solver = SmoothSolver::new(&ring, cube(2, 129)?, params)?;
+    let info = solver.solve_observed(&mut |_| {})?;
+    group.throughput(Throughput::Elements((info.right_sides * info.nodes) as u64));
+    group.bench_function("Runge-Kutta-Chebyshev, 129^2, per right-hand side", |b| b.iter(|| solver.solve_observed(&mut |_| {})));
+
+    let (a, rhs) = implicit_step(801);
+    let mut tridiagonal = Tridiagonal::new(&a)?;
+    let mut x = rhs.clone();
+    group.throughput(Throughput::Elements(801));
+    group.bench_function("tridiagonal stage, 801 nodes", |b| {
+        b.iter(|| {
+            x.copy_from_slice(&rhs);
+            tridiagonal.factorise(&a).and_then(|()| tridiagonal.solve(&a, &mut x))
+        })
+    });
+    group.finish();
+    criterion.final_summary();
+    Ok(())
+}

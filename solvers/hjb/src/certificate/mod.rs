@@ -1,0 +1,250 @@
+//! Certificates of accuracy for solutions on grids, whatever solver made them.
+//!
+//! | part | type | file |
+//! |---|---|---|
+//! | both together | [`Certifier`], [`AccuracyCertificate`] | `mod.rs` |
+//! | Richardson's estimate from two or three grids | [`RichardsonCertificate`] | `richardson.rs` |
+//! | residual between nodes and levels | [`ResidualCertificate`] | `residual.rs`, `pointwise.rs` |
+//! | half grids | [`coarsen`] | `coarsen.rs` |
+//!
+//! Richardson's estimate is the figure to quote: within a factor of about two of the true error where the order is observed.
+//! The residual is the check that does not trust the solver: it evaluates the equation itself. Neither sees the truncation
+//! of the domain, which all grids share; compare boxes for that.
+
+mod coarsen;
+mod pointwise;
+pub(crate) mod residual;
+pub(crate) mod richardson;
+
+pub use coarsen::{CoarseGrid, coarsen};
+pub use residual::{ResidualCertificate, ResidualSampling};
+pub use richardson::RichardsonCertificate;
+
+use crate::error::HjbError;
+use crate::exit::TargetSet;
+use crate::obstacle::Obstacle;
+use crate::sense::Sense;
+use crate::solution::ValueFunction;
+use crate::stationary::StationaryValue;
+use hjbridge_model::ControlledDiffusion;
+use hjbridge_model::grid::{Region, TensorGrid};
+use residual::{Equation, TimeWindow};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Parameters of [`Certifier`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct CertificateParams {
+    /// The sense in which the solution was made.
+    pub sense: Sense,
+    /// Formal order of the method when grid and steps are halved together, at least 1; 2 for the hybrid and fitted
+    /// schemes with Crank-Nicolson or TR-BDF2.
+    pub order: u32,
+    /// Solutions in Richardson's estimate: 3 to observe the order (costs about 1/4 in one dimension, 1/8 in two), or 2.
+    pub grids: usize,
+    /// Where errors are estimated; `None` is the middle half of the box along each axis, away from its faces.
+    pub region: Option<Region>,
+    /// Where the residual is taken.
+    pub residual: ResidualSampling,
+}
+
+impl Default for CertificateParams {
+    fn default() -> Self {
+        CertificateParams { sense: Sense::default(), order: 2, grids: 3, region: None, residual: ResidualSampling::default() }
+    }
+}
+
+impl CertificateParams {
+    /// Check the ranges given at the fields.
+    ///
+    /// # Errors
+    /// The first field out of range.
+    pub fn validate(&self) -> Result<(), HjbError> {
+        if self.order == 0 {
+            return Err(HjbError::invalid("order", self.order, "at least 1"));
+        }
+        if !matches!(self.grids, 2 | 3) {
+            return Err(HjbError::invalid("grids", self.grids, "2 or 3"));
+        }
+        self.residual.validate()
+    }
+}
+
+/// How accurate a solution is, as far as can be told without knowing the true one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct AccuracyCertificate {
+    /// Lower corner of the region on which the figures hold.
+    pub region_lower: Vec<f64>,
+    /// Upper corner.
+    pub region_upper: Vec<f64>,
+    /// Richardson's estimate; `None` when no coarser solution could be had (see `notes`).
+    pub richardson: Option<RichardsonCertificate>,
+    /// The residual; `None` when it could not be taken (see `notes`).
+    pub residual: Option<ResidualCertificate>,
+    /// What is missing or must be read with care.
+    pub notes: Vec<String>,
+    /// Wall time of the coarser solutions and of the residual.
+    pub seconds: f64,
+}
+
+impl AccuracyCertificate {
+    pub(crate) fn on(region: &Region) -> Self {
+        AccuracyCertificate { region_lower: region.lower().to_vec(), region_upper: region.upper().to_vec(), ..Default::default() }
+    }
+
+    /// Add what a reader of the estimate should know.
+    pub(crate) fn annotate(&mut self) {
+        let Some(r) = &self.richardson else { return };
+        if !r.nested {
+            self.notes.push("an axis has an even number of nodes: coarser grids are not nested, values were interpolated".into());
+        }
+        if !r.converging {
+            self.notes.push(format!(
+                "the differences of V do not fall under refinement (observed order {:.2}): the estimate is not reliable",
+                r.observed_order.unwrap_or(0.0)
+            ));
+        }
+        if r.control_observed_order.is_some_and(|p| p < 0.5) {
+            self.notes.push(
+                "the sup differences of the control do not fall under refinement: it probably switches; see control_mean_error"
+                    .into(),
+            );
+        }
+        if r.observed_order.is_none() {
+            self.notes.push("two grids only: the formal order is assumed".into());
+        }
+    }
+}
+
+/// Solve the same problem on this coarser grid, with the time step too multiplied by about 2^halvings (second argument).
+pub type Rerun<'r, S> = dyn FnMut(Arc<TensorGrid>, u32) -> Result<S, HjbError> + 'r;
+
+/// Certifies solutions of one problem.
+pub struct Certifier<'a> {
+    model: &'a dyn ControlledDiffusion,
+    params: CertificateParams,
+    obstacle: Option<&'a dyn Obstacle>,
+    target: Option<&'a dyn TargetSet>,
+}
+
+impl<'a> Certifier<'a> {
+    /// A certifier for solutions of `model`.
+    ///
+    /// # Errors
+    /// Parameters out of range.
+    pub fn new(model: &'a dyn ControlledDiffusion, params: CertificateParams) -> Result<Self, HjbError> {
+        params.validate()?;
+        Ok(Certifier { model, params, obstacle: None, target: None })
+    }
+
+    /// The solution is that of an optimal stopping problem: the residual is max( R, psi - V ).
+    pub fn with_obstacle(mut self, obstacle: &'a dyn Obstacle) -> Self {
+        self.obstacle = Some(obstacle);
+        self
+    }
+
+    /// The process stops on this set: no residual is taken in it and within 8 nodes of it.
+    pub fn with_target(mut self, target: &'a dyn TargetSet) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// Certify a solution with at least two stored times. `rerun` solves on coarser grids; only times stored by both
+    /// are compared, so let it store the same ones, or let every second level be a level of it. What fails there is noted, not
+    /// an error.
+    ///
+    /// # Errors
+    /// A solution of another dimension, a region without nodes, a model that returns NaN.
+    pub fn finite_horizon(
+        &self,
+        solution: &ValueFunction,
+        rerun: &mut Rerun<'_, ValueFunction>,
+    ) -> Result<AccuracyCertificate, HjbError> {
+        let windows = |v: &ValueFunction, region: &Region| {
+            let windows = residual::windows(v, self.params.residual.times)?;
+            residual::residual(self.equation(), v.grid(), &windows, region, self.params.residual)
+        };
+        self.certify(solution, self.model.horizon(), rerun, &windows)
+    }
+
+    /// Certify a stationary solution; `rerun` solves on coarser grids.
+    ///
+    /// # Errors
+    /// As [`Certifier::finite_horizon`].
+    pub fn stationary(
+        &self,
+        solution: &StationaryValue,
+        rerun: &mut Rerun<'_, StationaryValue>,
+    ) -> Result<AccuracyCertificate, HjbError> {
+        let m = self.model.control_dim();
+        let as_function = |s: &StationaryValue| {
+            ValueFunction::new(s.grid().clone(), m, vec![0.0], vec![s.value().to_vec()], vec![s.control().to_vec()])
+        };
+        let windows = |v: &ValueFunction, region: &Region| {
+            let window = TimeWindow { times: vec![0.0], values: vec![v.value(0)], centre: 0 };
+            residual::residual(self.equation(), v.grid(), &[window], region, self.params.residual)
+        };
+        let mut rerun = |grid, halvings| rerun(grid, halvings).map(|s| as_function(&s));
+        self.certify(&as_function(solution), f64::INFINITY, &mut rerun, &windows)
+    }
+
+    fn equation(&self) -> Equation<'a> {
+        Equation { model: self.model, sense: self.params.sense, obstacle: self.obstacle, target: self.target }
+    }
+
+    fn certify(
+        &self,
+        solution: &ValueFunction,
+        end: f64,
+        rerun: &mut Rerun<'_, ValueFunction>,
+        residual: &dyn Fn(&ValueFunction, &Region) -> Result<ResidualCertificate, HjbError>,
+    ) -> Result<AccuracyCertificate, HjbError> {
+        let clock = Instant::now();
+        HjbError::check_shape("grid axes", solution.grid().dim(), self.model.dim())?;
+        let region = match &self.params.region {
+            Some(region) => region.clone(),
+            None => middle(solution.grid())?,
+        };
+        let mut certificate = AccuracyCertificate::on(&region);
+        let mut coarser: Vec<(ValueFunction, f64)> = Vec::new();
+        let mut grid = solution.grid().clone();
+        for halvings in 1..self.params.grids as u32 {
+            let solved = coarsen(&grid).and_then(|c| {
+                grid = c.grid.clone();
+                Ok((rerun(c.grid, halvings)?, c.ratio))
+            });
+            match solved {
+                Ok(s) => coarser.push(s),
+                Err(e) => {
+                    certificate.notes.push(format!("no solution on grid number {halvings} of Richardson's estimate: {e}"));
+                    break;
+                }
+            }
+        }
+        if let Some((half, ratio)) = coarser.first() {
+            let near = richardson::difference(solution, half, &region, end)?;
+            let far = match coarser.get(1) {
+                Some((quarter, _)) => Some(richardson::difference(half, quarter, &region, end)?),
+                None => None,
+            };
+            let order = f64::from(self.params.order);
+            certificate.richardson = Some(richardson::estimate(&near, far.as_ref(), *ratio, order, order));
+        }
+        let mut found = residual(solution, &region)?;
+        if let Some((half, ratio)) = coarser.first() {
+            let coarse = residual(half, &region)?;
+            found.order = (found.sup > 0.0 && coarse.sup > 0.0).then(|| (coarse.sup / found.sup).ln() / ratio.ln());
+        }
+        certificate.residual = Some(found);
+        certificate.annotate();
+        certificate.seconds = clock.elapsed().as_secs_f64();
+        Ok(certificate)
+    }
+}
+
+/// The middle half of the box along each axis.
+pub(crate) fn middle(grid: &TensorGrid) -> Result<Region, HjbError> {
+    let blend = |w: f64| grid.axes().iter().map(|a| (1.0 - w) * a.lower() + w * a.upper()).collect();
+    Ok(Region::new(blend(0.25), blend(0.75))?)
+}

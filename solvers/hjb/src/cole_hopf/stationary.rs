@@ -1,0 +1,133 @@
+//! Exit problems by the Cole-Hopf substitution: one linear equation, no policy iteration.
+//!
+//!   f.grad phi + (1/2) tr(sigma sigma' D^2 phi) + (l/beta) phi = 0  outside the target set,   phi = exp(g/beta)  on it,
+//!
+//! phi = E exp( [ g(X_tau) + int_0^tau l dt ]/beta ) over the uncontrolled process, V = beta log phi the value of
+//! sup E[ g(X_tau) + int_0^tau ( l - v'Rv/2 ) dt ], and v = R^{-1} G' grad V. Minimised, with l and g costs, it is
+//! V = -beta log E exp(-[ g + int l ]/beta). Coefficients are those of the model at t = 0; its horizon and terminal reward
+//! are not used. Solved in the logarithm (`log_system.rs`): phi may range over any number of decades.
+//! Order: that of the space scheme, 2 for [`crate::space::Hybrid`] with [`Placement::SubCell`]. The discretisation is that of
+//! phi, so V must be resolved against beta: errors are of order (h |grad V|/beta)^2. Where it is not,
+//! [`crate::StationarySolver`] has the smaller error.
+//! For a reward l > 0 the expectation may be infinite: then there is no positive solution, and that is an error.
+//! Reference: W. H. Fleming, Exit probabilities and optimal stochastic control, Appl. Math. Optim. 4 (1978) 329-346;
+//! C. Hartmann, C. Schuette, Efficient rare event simulation by optimal nonequilibrium forcing, J. Stat. Mech. (2012) P11004
+//! (arXiv:1208.3232).
+
+use super::control::control;
+use super::equation::LogEquation;
+use super::log_system::{Failure, LogSystem, Stage};
+use super::params::{StationaryColeHopfInfo, StationaryColeHopfParams};
+use super::temperature::{check_form, temperature};
+use super::{decades, range};
+use crate::error::{HjbError, LinearError};
+use crate::exit::{Placement, TargetSet};
+use crate::exit_data::ExitData;
+use crate::hamiltonian::Hamiltonian;
+use crate::linear::LinearSolverChoice;
+use crate::params::{check_memory, workspace_bytes};
+use crate::sense::Oriented;
+use crate::stationary::StationaryValue;
+use hjbridge_model::ControlledDiffusion;
+use hjbridge_model::grid::TensorGrid;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The linear route for exit problems.
+pub struct StationaryColeHopf<'a> {
+    model: &'a dyn ControlledDiffusion,
+    grid: Arc<TensorGrid>,
+    params: StationaryColeHopfParams,
+    exit: ExitData<'a>,
+}
+
+impl<'a> StationaryColeHopf<'a> {
+    /// A solver for `model` on `grid`; it needs a target set ([`StationaryColeHopf::with_target`]) or Dirichlet faces.
+    ///
+    /// # Errors
+    /// Parameters out of range; a grid of another dimension than the model; a control that is not free, costs that are not
+    /// quadratic, a discount.
+    pub fn new(
+        model: &'a dyn ControlledDiffusion,
+        grid: Arc<TensorGrid>,
+        params: StationaryColeHopfParams,
+    ) -> Result<Self, HjbError> {
+        params.validate()?;
+        HjbError::check_shape("grid axes", grid.dim(), model.dim())?;
+        check_form(model)?;
+        Ok(StationaryColeHopf { model, grid, params, exit: ExitData::default() })
+    }
+
+    /// End the process when it hits `target`, with [`TargetSet::value_at`] t = 0 as reward (cost, when minimising).
+    pub fn with_target(mut self, target: &'a dyn TargetSet, placement: Placement) -> Self {
+        self.exit.target = Some((target, placement));
+        self
+    }
+
+    /// V and the optimal control on the nodes.
+    ///
+    /// # Errors
+    /// No target; sigma sigma' not proportional to G R^{-1} G' (with the point); a negative rate; an infinite
+    /// expectation; a linear system that could not be solved.
+    pub fn solve(&self) -> Result<(StationaryValue, StationaryColeHopfInfo), HjbError> {
+        let start = Instant::now();
+        let p = &self.params;
+        let (n, d, m) = (self.grid.len(), self.grid.dim(), self.model.control_dim());
+        check_memory(workspace_bytes(n, d, m), p.memory_limit)?;
+        let oriented = Oriented { model: self.model, sense: p.sense };
+        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?;
+        self.exit.attach(&mut hamiltonian)?;
+        hamiltonian.prepare(0.0)?;
+        self.exit.update(&mut hamiltonian, self.model, p.sense, 0.0)?;
+        let beta = temperature(hamiltonian.coefficients(), 0.0, None)?;
+        let mut equation = LogEquation::new(&hamiltonian);
+        equation.read(&mut hamiltonian, beta, 0.0, (0.0, 0.0))?;
+        if equation.fixed.is_empty() {
+            return Err(HjbError::invalid("target", "none", "a target set or a Dirichlet face"));
+        }
+        let choice = match p.linear {
+            LinearSolverChoice::Auto if d == 2 => LinearSolverChoice::SparseLu,
+            other => other,
+        };
+        let linear = |source: LinearError| HjbError::Linear { t: 0.0, source };
+        let mut system = LogSystem::new(&equation.rates, choice).map_err(linear)?;
+        // The largest value given: an upper bound of log phi where l <= 0.
+        let data = equation.fixed.iter().map(|f| f.1).chain(equation.cut.iter().map(|c| c.data));
+        let mut theta = vec![data.fold(f64::NEG_INFINITY, f64::max); n];
+        let stage = Stage { mass: 0.0, weight: 1.0, log_load: None };
+        let changes =
+            system.solve(&equation, stage, &mut theta, false, p.tolerance, p.max_iterations).map_err(
+                |failure| match failure {
+                    Failure::Linear(source) => linear(source),
+                    Failure::NotPositive => HjbError::BlowUp { t: 0.0, sup: f64::INFINITY, limit: f64::MAX },
+                    Failure::NoConvergence { iterations, change, residual } => {
+                        HjbError::NoConvergence { t: 0.0, iterations, value_change: beta * change, residual: beta * residual }
+                    }
+                },
+            )?;
+        let log_range = range(&theta);
+        let mut value = theta;
+        value.iter_mut().for_each(|v| *v *= beta);
+        let mut v = vec![0.0; m * n];
+        control(&hamiltonian, &value, &mut v);
+        p.sense.orient(&mut value);
+        let info = StationaryColeHopfInfo {
+            space: p.space.scheme().name(),
+            sense: p.sense,
+            beta,
+            nodes: n,
+            target_nodes: equation.fixed.len(),
+            cut_edges: equation.cut.len(),
+            iterations: changes.len(),
+            factorisations: system.counters.factorisations,
+            changes,
+            log_range,
+            decades: decades(log_range),
+            linear_solver: system.solver.name(),
+            worst_linear_residual: system.counters.worst_linear_residual,
+            monotonicity: equation.certificate,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        Ok((StationaryValue::new(self.grid.clone(), value, v), info))
+    }
+}

@@ -1,0 +1,270 @@
+//! One solution by one route: V and v kept at some times, handed out at others.
+
+use crate::certificate::residual::{TIME_STENCIL, TimeWindow};
+use crate::cole_hopf::{ColeHopfInfo, ColeHopfParams, ColeHopfSolver};
+use crate::error::HjbError;
+use crate::exit::{FaceValues, Placement, TargetSet};
+use crate::obstacle::Obstacle;
+use crate::params::{HjbInfo, HjbParams};
+use crate::route::sink::LevelSink;
+use crate::sense::{Oriented, Sense};
+use crate::smooth::{Integrator, Output, SmoothInfo, SmoothParams, SmoothSolver};
+use crate::solution::ValueFunction;
+use crate::solve::HjbSolver;
+use hjbridge_model::ControlledDiffusion;
+use hjbridge_model::grid::TensorGrid;
+use std::sync::Arc;
+
+/// Fractions of the horizon at which solutions are compared.
+const COMPARED: [f64; 9] = [0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 0.9375];
+/// Fractions of the horizon around which residuals are taken.
+const TESTED: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 0.9375];
+/// Levels of the residual's difference quotients in time for solutions with dense output.
+const DENSE_LEVELS: usize = 256;
+
+/// The problem, whatever the route.
+#[derive(Clone, Copy)]
+pub(crate) struct Problem<'a> {
+    pub model: &'a dyn ControlledDiffusion,
+    pub sense: Sense,
+    pub obstacle: Option<&'a dyn Obstacle>,
+    pub target: Option<(&'a dyn TargetSet, Placement)>,
+    pub faces: Option<&'a dyn FaceValues>,
+}
+
+/// Receives the solution at the output times: (number of the time, t, V, v).
+pub(crate) type Observe<'o> = dyn FnMut(usize, f64, &[f64], &[f64]) + 'o;
+
+/// Report of a run.
+#[derive(Clone, Debug)]
+pub(crate) enum RunInfo {
+    Monotone(Box<HjbInfo>),
+    HighOrder(Box<SmoothInfo>),
+    ColeHopf(Box<ColeHopfInfo>),
+}
+
+impl RunInfo {
+    pub fn seconds(&self) -> f64 {
+        match self {
+            RunInfo::Monotone(i) => i.seconds,
+            RunInfo::HighOrder(i) => i.seconds,
+            RunInfo::ColeHopf(i) => i.seconds,
+        }
+    }
+
+    /// Nanoseconds of a nominal processor, from counts: the constants are measured times per node on grids in cache.
+    pub fn work(&self, dim: usize) -> f64 {
+        // One linear system with its assembly.
+        let solve = [45.0, 600.0, 1500.0][dim.clamp(1, 3) - 1];
+        match self {
+            RunInfo::Monotone(i) => i.nodes as f64 * i.inner_iterations as f64 * solve,
+            RunInfo::ColeHopf(i) => i.nodes as f64 * i.inner_iterations as f64 * solve,
+            RunInfo::HighOrder(i) => {
+                let implicit = 400.0 * i.factorisations as f64 + 120.0 * i.linear_solves as f64;
+                let explicit = 12.0 * dim as f64 * i.right_sides as f64;
+                let model = 60.0 * i.coefficient_evaluations as f64;
+                i.nodes as f64 * (implicit + explicit + model)
+            }
+        }
+    }
+}
+
+/// What a run leaves behind.
+pub(crate) struct Run {
+    /// V and v at the times compared and around those where the residual is taken.
+    pub kept: ValueFunction,
+    /// Levels on which the residual's windows lie.
+    levels: usize,
+    pub info: RunInfo,
+}
+
+impl Run {
+    /// The windows of the residual; none when they were not kept.
+    pub fn windows(&self, horizon: f64) -> Vec<TimeWindow<'_>> {
+        let find = |t: f64| self.kept.times().iter().position(|s| (s - t).abs() <= 1e-10 * horizon);
+        let mut windows = Vec::new();
+        for (levels, centre) in window_levels(self.levels) {
+            let places: Option<Vec<usize>> = levels.map(|k| find(level_time(k, self.levels, horizon))).collect();
+            if let Some(places) = places {
+                let times = places.iter().map(|&k| self.kept.times()[k]).collect();
+                windows.push(TimeWindow { times, values: places.iter().map(|&k| self.kept.value(k)).collect(), centre });
+            }
+        }
+        windows
+    }
+}
+
+fn level_time(k: usize, levels: usize, horizon: f64) -> f64 {
+    if k == levels { horizon } else { k as f64 * (horizon / levels as f64) }
+}
+
+/// Ranges of levels and the place of the level tested in them; the data at the end are left out where levels allow.
+fn window_levels(levels: usize) -> Vec<(std::ops::Range<usize>, usize)> {
+    let most = if levels > TIME_STENCIL { levels } else { levels + 1 };
+    let width = TIME_STENCIL.min(most);
+    TESTED
+        .iter()
+        .map(|f| {
+            let k = ((f * levels as f64).round() as usize).min(most - 1);
+            let start = k.saturating_sub(width / 2).min(most - width);
+            (start..start + width, k - start)
+        })
+        .collect()
+}
+
+/// The times to keep, ascending; with those of the residual if wanted.
+fn kept_times(horizon: f64, levels: usize, residual: bool) -> Vec<f64> {
+    let mut times: Vec<f64> = COMPARED.iter().map(|f| f * horizon).collect();
+    if residual {
+        times.extend(window_levels(levels).into_iter().flat_map(|(range, _)| range).map(|k| level_time(k, levels, horizon)));
+    }
+    merge(times, horizon)
+}
+
+fn merge(mut times: Vec<f64>, horizon: f64) -> Vec<f64> {
+    times.sort_by(f64::total_cmp);
+    times.dedup_by(|a, b| (*a - *b).abs() <= 1e-10 * horizon);
+    times
+}
+
+/// Keeps and hands out.
+struct Split<'o> {
+    keep: Vec<f64>,
+    emit: &'o [f64],
+    slack: f64,
+    times: Vec<f64>,
+    values: Vec<Vec<f64>>,
+    controls: Vec<Vec<f64>>,
+    observe: &'o mut Observe<'o>,
+}
+
+impl<'o> Split<'o> {
+    fn new(keep: Vec<f64>, emit: &'o [f64], horizon: f64, observe: &'o mut Observe<'o>) -> Self {
+        let slack = 1e-10 * horizon;
+        Split { keep, emit, slack, times: Vec::new(), values: Vec::new(), controls: Vec::new(), observe }
+    }
+
+    fn union(&self, horizon: f64) -> Vec<f64> {
+        // The output times win: they are met exactly.
+        let extra = self.keep.iter().filter(|t| self.emit.iter().all(|s| (*t - s).abs() > self.slack));
+        let mut all: Vec<f64> = self.emit.iter().chain(extra).map(|t| t.clamp(0.0, horizon)).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    }
+
+    fn take(&mut self, t: f64, value: &[f64], control: &[f64]) {
+        if self.keep.iter().any(|s| (s - t).abs() <= self.slack) {
+            self.times.push(t);
+            self.values.push(value.to_vec());
+            self.controls.push(control.to_vec());
+        }
+        if let Some(k) = self.emit.iter().position(|s| *s == t) {
+            (self.observe)(k, t, value, control);
+        }
+    }
+
+    fn finish(mut self, grid: Arc<TensorGrid>, m: usize) -> ValueFunction {
+        self.times.reverse();
+        self.values.reverse();
+        self.controls.reverse();
+        ValueFunction::new(grid, m, self.times, self.values, self.controls)
+    }
+}
+
+/// Solve by [`HjbSolver`].
+pub(crate) fn monotone<'o>(
+    problem: Problem<'_>,
+    grid: &Arc<TensorGrid>,
+    params: HjbParams,
+    residual: bool,
+    emit: &'o [f64],
+    observe: &'o mut Observe<'o>,
+) -> Result<Run, HjbError> {
+    let horizon = problem.model.horizon();
+    let mut solver = HjbSolver::new(problem.model, grid.clone(), params)?;
+    if let Some(obstacle) = problem.obstacle {
+        solver = solver.with_obstacle(obstacle);
+    }
+    if let Some((target, placement)) = problem.target {
+        solver = solver.with_target(target, placement);
+    }
+    if let Some(faces) = problem.faces {
+        solver = solver.with_face_values(faces);
+    }
+    let mut split = Split::new(kept_times(horizon, params.steps, residual), emit, horizon, observe);
+    let times = split.union(horizon);
+    let set = problem.model.control_set();
+    let info = {
+        let mut receive = |t: f64, value: &[f64], control: &[f64]| split.take(t, value, control);
+        let mut sink = LevelSink::new(&times, horizon, params.steps, &set, &mut receive);
+        solver.solve_observed(&mut |view| sink.take(view.step, view.value, view.control))?
+    };
+    let kept = split.finish(grid.clone(), problem.model.control_dim());
+    Ok(Run { kept, levels: params.steps, info: RunInfo::Monotone(Box::new(info)) })
+}
+
+/// Solve by [`ColeHopfSolver`] with the schemes of the monotone route.
+pub(crate) fn cole_hopf<'o>(
+    problem: Problem<'_>,
+    grid: &Arc<TensorGrid>,
+    params: HjbParams,
+    residual: bool,
+    emit: &'o [f64],
+    observe: &'o mut Observe<'o>,
+) -> Result<Run, HjbError> {
+    let horizon = problem.model.horizon();
+    let own = ColeHopfParams {
+        space: params.space,
+        time: params.time,
+        steps: params.steps,
+        boundary: params.boundary,
+        linear: params.linear,
+        sense: params.sense,
+        memory_limit: params.memory_limit,
+        ..Default::default()
+    };
+    let mut solver = ColeHopfSolver::new(problem.model, grid.clone(), own)?;
+    if let Some((target, placement)) = problem.target {
+        solver = solver.with_target(target, placement);
+    }
+    if let Some(faces) = problem.faces {
+        solver = solver.with_face_values(faces);
+    }
+    let mut split = Split::new(kept_times(horizon, params.steps, residual), emit, horizon, observe);
+    let times = split.union(horizon);
+    let info = {
+        let mut receive = |t: f64, value: &[f64], control: &[f64]| split.take(t, value, control);
+        let mut sink = LevelSink::new(&times, horizon, params.steps, &problem.model.control_set(), &mut receive);
+        solver.solve_observed(&mut |view| sink.take(view.step, view.value, view.control))?
+    };
+    let kept = split.finish(grid.clone(), problem.model.control_dim());
+    Ok(Run { kept, levels: params.steps, info: RunInfo::ColeHopf(Box::new(info)) })
+}
+
+/// Solve by [`SmoothSolver`]; `params.output` is not used.
+pub(crate) fn high_order<'o>(
+    problem: Problem<'_>,
+    grid: &Arc<TensorGrid>,
+    params: SmoothParams,
+    residual: bool,
+    emit: &'o [f64],
+    observe: &'o mut Observe<'o>,
+) -> Result<Run, HjbError> {
+    let horizon = problem.model.horizon();
+    let mut split = Split::new(kept_times(horizon, DENSE_LEVELS, residual), emit, horizon, observe);
+    let oriented = Oriented { model: problem.model, sense: problem.sense };
+    let params = SmoothParams { output: Output::Times(split.union(horizon)), ..params };
+    let mut shown = vec![0.0; grid.len()];
+    let info = SmoothSolver::new(&oriented, grid.clone(), params)?.solve_observed(&mut |view| {
+        shown.copy_from_slice(view.value);
+        problem.sense.orient(&mut shown);
+        split.take(view.t, &shown, view.control);
+    })?;
+    let kept = split.finish(grid.clone(), problem.model.control_dim());
+    Ok(Run { kept, levels: DENSE_LEVELS, info: RunInfo::HighOrder(Box::new(info)) })
+}
+
+/// The integrator of a dimension.
+pub(crate) fn integrator(dim: usize) -> Integrator {
+    if dim == 1 { Integrator::Bdf } else { Integrator::Rkc }
+}

@@ -1,0 +1,99 @@
+//! The names that formulas of one problem may use: t, x0, x1, ..., u0, u1, ... and the parameters.
+
+use super::faults::Faults;
+use crate::error::ModelError;
+use crate::formula::{Formula, FormulaError, VARIABLE_LIMIT};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Names, the values of the parameters, and the first fault of any formula.
+pub(super) struct Scope {
+    pub dim: usize,
+    pub control_dim: usize,
+    /// t, x, u, parameters, in the order of a formula's variables.
+    pub names: Vec<String>,
+    pub parameters: Vec<f64>,
+    pub faults: Faults,
+    next_rank: AtomicUsize,
+}
+
+/// Place of t among the variables.
+pub(super) const TIME: usize = 0;
+
+impl Scope {
+    /// Names for a state in R^`dim` and a control in R^`control_dim`.
+    pub fn new(dim: usize, control_dim: usize, parameters: &[(String, f64)]) -> Result<Self, ModelError> {
+        let mut names = vec!["t".to_string()];
+        names.extend((0..dim).map(|i| format!("x{i}")));
+        names.extend((0..control_dim).map(|k| format!("u{k}")));
+        for (name, value) in parameters {
+            let field = format!("parameters.{name}");
+            if !value.is_finite() {
+                return Err(ModelError::invalid(field, value, "must be finite"));
+            }
+            if name == "t" || coordinate(name).is_some() {
+                return Err(ModelError::invalid(
+                    field,
+                    value,
+                    "t, x0, x1, ... and u0, u1, ... are the time, the state and the control",
+                ));
+            }
+            names.push(name.clone());
+        }
+        if names.len() > VARIABLE_LIMIT {
+            let allowed = format!("at most {} beside the {} variables", VARIABLE_LIMIT + parameters.len() - names.len(), dim);
+            return Err(ModelError::invalid("parameters", parameters.len(), allowed));
+        }
+        // names that are no names, or are taken, are found by compiling anything
+        let known: Vec<&str> = names.iter().map(String::as_str).collect();
+        match Formula::parse("0", &known) {
+            Err(FormulaError::Variable { name, reason }) => {
+                return Err(ModelError::invalid(format!("parameters.{name}"), format!("{name:?}"), reason));
+            }
+            Err(source) => return Err(ModelError::Formula { field: "parameters".into(), source: Box::new(source) }),
+            Ok(_) => {}
+        }
+        let parameters = parameters.iter().map(|p| p.1).collect();
+        Ok(Scope { dim, control_dim, names, parameters, faults: Faults::default(), next_rank: AtomicUsize::new(0) })
+    }
+
+    /// Number of the next formula.
+    pub fn rank(&self) -> usize {
+        self.next_rank.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Compile `text` for `field`; the control may occur only `with_control`.
+    pub fn compile(&self, field: &str, text: &str, with_control: bool) -> Result<Formula, ModelError> {
+        let known: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let formula = Formula::parse(text, &known).map_err(|source| self.explain(field, text, source))?;
+        let first = 1 + self.dim;
+        if let Some(k) = (0..self.control_dim).find(|k| !with_control && formula.uses_index(first + k)) {
+            let allowed = format!("u{k} is the control: it may occur only in control_cost (it acts through control_matrix)");
+            return Err(ModelError::invalid(field, format!("{text:?}"), allowed));
+        }
+        Ok(formula)
+    }
+
+    /// A coordinate that does not exist is worth more than "unknown variable".
+    fn explain(&self, field: &str, text: &str, source: FormulaError) -> ModelError {
+        let FormulaError::UnknownName { column, name, .. } = &source else {
+            return ModelError::Formula { field: field.into(), source: Box::new(source) };
+        };
+        let allowed = match coordinate(name) {
+            Some('x') => {
+                let last = self.dim - 1;
+                format!("column {column}: {name} is not a coordinate; the state has x0 to x{last} (one for each entry of drift)")
+            }
+            Some(_) if self.control_dim == 0 => format!("column {column}: {name} does not exist: there is no control"),
+            Some(_) => format!("column {column}: {name} does not exist; the control has u0 to u{}", self.control_dim - 1),
+            None => return ModelError::Formula { field: field.into(), source: Box::new(source) },
+        };
+        ModelError::invalid(field, format!("{text:?}"), allowed)
+    }
+}
+
+/// 'x' or 'u' for a name made of that letter and digits.
+fn coordinate(name: &str) -> Option<char> {
+    let letter = name.chars().next().filter(|c| "xu".contains(*c))?;
+    let digits = &name[1..];
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(letter)
+}

@@ -1,0 +1,143 @@
+//! The grid and the comparison box of a problem file.
+
+use super::error::ProblemError;
+use super::spec::{GridSpec, RegionSpec};
+use hjbridge_model::grid::MIN_NODES;
+use hjbridge_model::{Axis, ModelError, Region, TensorGrid};
+use std::sync::Arc;
+
+/// The grid in `dim` dimensions, when `steps` time steps with `control_dim` controls on it fit in memory.
+///
+/// # Errors
+/// The first number that is not allowed, by its name in the file.
+pub(super) fn grid(g: &GridSpec, dim: usize, control_dim: usize, steps: usize) -> Result<Arc<TensorGrid>, ProblemError> {
+    for (field, found) in [("grid.lower", g.lower.len()), ("grid.upper", g.upper.len()), ("grid.nodes", g.nodes.len())] {
+        if found != dim {
+            return Err(ModelError::Shape { field: field.into(), found, expected: dim }.into());
+        }
+    }
+    if let Some(s) = g.stretch.as_ref().filter(|s| s.center.len() != dim) {
+        let shape = ModelError::Shape { field: "grid.stretch.center".into(), found: s.center.len(), expected: dim };
+        return Err(shape.into());
+    }
+    check_axes(g)?;
+    require_memory(&g.nodes, control_dim, steps)?;
+    let axes = (0..dim)
+        .map(|i| {
+            let axis = match &g.stretch {
+                None => Axis::uniform(g.lower[i], g.upper[i], g.nodes[i]),
+                Some(s) => Axis::stretched(g.lower[i], g.upper[i], g.nodes[i], s.center[i], s.strength),
+            };
+            // what check_axes does not foresee: nodes that round to the same number
+            axis.map_err(|e| ProblemError::invalid(format!("grid.nodes[{i}]"), g.nodes[i], e.to_string()))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Arc::new(TensorGrid::new(axes).map_err(|e| e.within("grid"))?))
+}
+
+/// The numbers of each axis, by the names they have in the file.
+fn check_axes(g: &GridSpec) -> Result<(), ProblemError> {
+    for i in 0..g.nodes.len() {
+        let (lower, upper) = (g.lower[i], g.upper[i]);
+        for (field, value) in [("lower", lower), ("upper", upper)] {
+            if !(value.is_finite() && value.abs() <= LARGEST) {
+                return Err(ProblemError::invalid(
+                    format!("grid.{field}[{i}]"),
+                    value,
+                    format!("finite, at most {LARGEST:e} in size"),
+                ));
+            }
+        }
+        if upper <= lower {
+            return Err(ProblemError::invalid(
+                format!("grid.upper[{i}]"),
+                upper,
+                format!("must exceed grid.lower[{i}] = {lower}"),
+            ));
+        }
+        if g.nodes[i] < MIN_NODES {
+            return Err(ProblemError::invalid(format!("grid.nodes[{i}]"), g.nodes[i], format!("at least {MIN_NODES}")));
+        }
+        if let Some(s) = &g.stretch {
+            if !(lower..=upper).contains(&s.center[i]) {
+                let allowed = format!("must lie in [{lower}, {upper}]");
+                return Err(ProblemError::invalid(format!("grid.stretch.center[{i}]"), s.center[i], allowed));
+            }
+            if !(s.strength > 0.0 && s.strength <= 1e4) {
+                return Err(ProblemError::invalid("grid.stretch.strength", s.strength, "must be positive, at most 1e4"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Largest coordinate.
+const LARGEST: f64 = 1e100;
+
+/// Bytes that a command needs for this grid, as far as they grow with it. Measured peaks are below this.
+///
+/// `levels` time levels of V, of the control with m components and of one more field of that size are kept, and 129 of them are
+/// copied for output.
+fn memory_needed(nodes: &[usize], control_dim: usize, levels: f64) -> f64 {
+    let total: f64 = nodes.iter().map(|&n| n as f64).product();
+    let (dim, m) = (nodes.len() as f64, control_dim as f64);
+    8.0 * total * ((1.0 + 2.0 * m) * levels + 3.0 * (1.0 + m) * levels.min(129.0) + 100.0 + 60.0 * dim)
+}
+
+/// An error when `steps` time steps on this grid do not fit in memory.
+pub(crate) fn require_memory(nodes: &[usize], control_dim: usize, steps: usize) -> Result<(), ProblemError> {
+    let (need, have) = (memory_needed(nodes, control_dim, steps as f64 + 1.0), memory_available());
+    if need > have {
+        let value = format!("{nodes:?} with {steps} time steps");
+        let allowed = format!("needs about {:.1} GB; {:.1} GB are available", need / 1e9, have / 1e9);
+        return Err(ProblemError::invalid("grid.nodes", value, allowed));
+    }
+    Ok(())
+}
+
+/// Bytes of memory that may be used: what the system reports as available, or 4 GB where it reports nothing.
+fn memory_available() -> f64 {
+    let reported = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+        line.split_whitespace().nth(1)?.parse::<f64>().ok()
+    });
+    reported.map_or(4e9, |kib| kib * 1024.0)
+}
+
+/// The comparison box; the middle half of the grid when none is given.
+///
+/// # Errors
+/// A box that is not in the grid or holds no node.
+pub(super) fn compare_on(spec: Option<&RegionSpec>, grid: &TensorGrid) -> Result<Region, ProblemError> {
+    // regions name their corners region.lower[i]
+    let within = |e: ModelError| match e {
+        ModelError::Invalid { field, value, allowed } => {
+            ModelError::Invalid { field: field.replacen("region", "compare_on", 1), value, allowed }
+        }
+        other => other.within("compare_on"),
+    };
+    let region = match spec {
+        Some(r) => Region::new(r.lower.clone(), r.upper.clone()).map_err(within)?,
+        None => {
+            let quarter = |a: &Axis, w: f64| a.lower() + w * (a.upper() - a.lower());
+            Region::new(
+                grid.axes().iter().map(|a| quarter(a, 0.25)).collect(),
+                grid.axes().iter().map(|a| quarter(a, 0.75)).collect(),
+            )
+            .map_err(within)?
+        }
+    };
+    if region.dim() != grid.dim() {
+        return Err(ModelError::Shape { field: "compare_on".into(), found: region.dim(), expected: grid.dim() }.into());
+    }
+    for (i, axis) in grid.axes().iter().enumerate() {
+        for (field, v) in [("lower", region.lower()[i]), ("upper", region.upper()[i])] {
+            if !axis.contains(v) {
+                let allowed = format!("must lie in the grid's [{}, {}]", axis.lower(), axis.upper());
+                return Err(ProblemError::invalid(format!("compare_on.{field}[{i}]"), v, allowed));
+            }
+        }
+    }
+    grid.region_nodes(Some(&region)).map_err(within)?;
+    Ok(region)
+}

@@ -1,0 +1,75 @@
+//! Maps of V and of the control over two coordinates.
+
+use super::ReportError;
+use super::figure::{Arrows, Colours, FigureInfo, HeatMap, PlaneMaps, save};
+use super::slices::Slices;
+use hjbridge_model::{Region, TensorGrid};
+use std::ops::Range;
+use std::path::Path;
+
+/// A solution in two dimensions and the part of the plane that is shown.
+#[derive(Clone, Copy)]
+pub(super) struct Plane<'a> {
+    pub grid: &'a TensorGrid,
+    pub region: &'a Region,
+    /// Names of the coordinates.
+    pub labels: &'a [String; 2],
+    pub slices: &'a Slices,
+    /// Letters of the state and of the control.
+    pub symbols: (&'a str, &'a str),
+}
+
+impl Plane<'_> {
+    /// V and the control at time slice `k`; `t` is the time for the titles, none for a stationary problem. The control is
+    /// mapped by its length, with arrows, when it has two components, by its first component otherwise.
+    pub fn draw(&self, k: usize, t: Option<f64>, directory: &Path, stem: &str) -> Result<FigureInfo, ReportError> {
+        let Plane { grid, region, labels, slices, symbols: (state, symbol) } = *self;
+        let (n, m) = (grid.len(), slices.components);
+        let all = || (0..grid.shape()[0], 0..grid.shape()[1]);
+        let (columns, rows): (Range<usize>, Range<usize>) =
+            grid.region_ranges(region).map_or_else(|_| all(), |r| (r[0].clone(), r[1].clone()));
+        let nodes = |axis: usize, range: &Range<usize>| grid.axis(axis).nodes()[range.clone()].to_vec();
+        let (x, y) = (nodes(0, &columns), nodes(1, &rows));
+        let (count, rows) = (grid.shape()[1], &rows);
+        let crop = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            columns.clone().flat_map(|i| rows.clone().map(move |j| i * count + j)).map(f).collect()
+        };
+        let component = |c: usize| crop(&|node| slices.control[(k * n + node) * m + c]);
+        let value = crop(&|node| slices.value[k * n + node]);
+        let at = |name: &str| {
+            t.map_or(format!("{name}({state})"), |t| format!("{name}(t,{state}) at t = {}", (t * 1e4).round() / 1e4))
+        };
+        let (value_title, component_title) = (format!("Value function {}", at("V")), format!("Optimal control {}", at(symbol)));
+        let length_title = format!("Optimal control {}, length in colour", at(symbol));
+        let map = |title, values, value_label, colours| HeatMap {
+            title,
+            times: &x,
+            nodes: &y,
+            values,
+            time_label: &labels[0],
+            state_label: &labels[1],
+            value_label,
+            colours,
+            contours: true,
+        };
+        let length_label = format!("|{symbol}|");
+        let (first, second) = (if m > 0 { component(0) } else { Vec::new() }, if m == 2 { component(1) } else { Vec::new() });
+        let length: Vec<f64> = first.iter().zip(&second).map(|(a, b)| a.hypot(*b)).collect();
+        let (control, arrows) = match m {
+            0 => (None, None),
+            2 => {
+                let map = HeatMap { contours: false, ..map(&length_title, &length, &length_label, Colours::Sequential) };
+                (Some(map), Some(Arrows { horizontal: &first, vertical: &second }))
+            }
+            _ => (Some(map(&component_title, &first, symbol, colours_of(&first))), None),
+        };
+        let figure = PlaneMaps { value: map(&value_title, &value, "V", Colours::Sequential), control, arrows };
+        save(&figure, directory, stem)
+    }
+}
+
+/// Centred on zero when both signs occur.
+pub(super) fn colours_of(values: &[f64]) -> Colours {
+    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
+    if low < 0.0 && high > 0.0 { Colours::Diverging } else { Colours::Sequential }
+}

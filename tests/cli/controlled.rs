@@ -1,0 +1,491 @@
+//! Problems of kind `controlled_diffusion`: the shipped ones meet their references, every field does what it says, and mistakes
+//! in formulas are named.
+
+use crate::desk::{Desk, Outcome, edit, names, number, root};
+use serde_json::{Value, json};
+
+/// A problem of the repository at its own size.
+fn shipped(name: &str) -> Value {
+    let text = std::fs::read_to_string(root().join("data/problems").join(name)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Brownian motion on the line, pushed to reach a high terminal reward: small, and with a known solution,
+/// V = -K x^2/2 + l with K = k/(1 + k (1 - t)), l = -log(1 + k (1 - t))/2, v = -K x.
+fn small() -> Value {
+    json!({
+        "kind": "controlled_diffusion", "name": "small", "horizon": 1.0, "parameters": {"k": 0.8},
+        "drift": ["0"], "terminal": "-k*x0**2/2",
+        "grid": {"lower": [-6.0], "upper": [6.0], "nodes": [121]}, "time_steps": 40,
+        "compare_on": {"lower": [-2.0], "upper": [2.0]},
+        "exact": {
+            "value": "-k*x0**2/2/(1 + k*(1 - t)) - log(1 + k*(1 - t))/2",
+            "control": ["-k*x0/(1 + k*(1 - t))"]
+        },
+        "start": [[0.0], [1.0]]
+    })
+}
+
+/// Exit from |x| < 1 with rate of decay: rho V = V''/2 + 1 inside.
+fn exit() -> Value {
+    json!({
+        "kind": "controlled_diffusion", "name": "exit", "discount": 0.5, "drift": ["0"], "controls": {"kind": "none"},
+        "running": 1, "target": {"level": "1 - abs(x0)"},
+        "grid": {"lower": [-1.3], "upper": [1.3], "nodes": [81]}, "start": [[0.0]]
+    })
+}
+
+/// The desk must outlive the use of the output.
+#[track_caller]
+fn solved(problem: &Value, flags: &[&str]) -> (Desk, Outcome, Value) {
+    let desk = Desk::new();
+    let run = desk.run("solve", problem, flags).good("solve");
+    let report = run.report();
+    assert_eq!(report["complete"], true);
+    assert_eq!(report["solve"], Value::Null, "the section of fine-tuning problems");
+    (desk, run, report)
+}
+
+fn start_values(report: &Value) -> Vec<f64> {
+    report["controlled"]["start"].as_array().unwrap().iter().map(|s| s["value"].as_f64().unwrap()).collect()
+}
+
+#[track_caller]
+fn near(found: f64, expected: f64, tolerance: f64, label: &str) {
+    assert!((found - expected).abs() <= tolerance, "{label}: {found} is not {expected} within {tolerance:e}");
+}
+
+// ---- the shipped problems -------------------------------------------------------------------------------------------------
+
+#[test]
+fn double_well_of_soc_matching_at_two_times() {
+    let desk = Desk::new();
+    let run = desk.run("solve", &shipped("double_well_soc.json"), &["--nodes", "1101"]).good("double well");
+    let report = run.report();
+    assert_eq!(report["controlled"]["route"], "high_order", "{}", report["controlled"]["reason"]);
+    // Richardson-extrapolated values of an independent computation, good to 1e-10
+    let at_zero = [0.1366518398, 0.1366518294, 0.1366517781, 0.1366517766, 0.1366517766];
+    let certified = number(&report, "/controlled/certificate/richardson/value_error");
+    assert!(certified < 1e-6, "{certified}");
+    for (v, expected) in start_values(&report).iter().zip(at_zero) {
+        near(*v, expected, 3.0 * certified, "V(0, .)");
+    }
+    let s = run.solution();
+    let k = s.time.iter().position(|t| *t == 0.5).unwrap();
+    let half = [
+        (0.0, 0.1371853068, 0.0),
+        (0.1, 0.1370975974, 0.0015909786),
+        (0.5, 0.1366640137, 0.0001483780),
+        (1.0, 0.1366516039, 1.1671e-6),
+        (1.5, 0.1366513591, 2.009e-7),
+    ];
+    for (x, v, u) in half {
+        let j = s.node(x);
+        near(s.value_at(k)[j], v, 3.0 * certified, "V(1/2, .)");
+        near(s.control_at(k)[j], u, 1e-6, "v(1/2, .)");
+    }
+    for file in ["value_and_control.png", "value_profiles.svg", "control_profiles.png"] {
+        assert!(run.out.join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn exit_from_the_double_well_by_policy_iteration_and_by_the_linear_equation() {
+    // psi = exp(-V) at -1, 0, 1/2 by an independent computation on 8000 cells, and u(0)
+    let psi = [0.164017077891f64, 0.422701933435, 0.711544867529];
+    let problem = shipped("double_well_exit.json");
+    for route in ["auto", "cole_hopf"] {
+        let (.., report) = solved(&edit(&problem, json!({"scheme": {"route": route}})), &[]);
+        let certified = number(&report, "/controlled/certificate/richardson/value_error");
+        assert!(certified < 5e-6, "{route}: {certified}");
+        for (v, psi) in start_values(&report).iter().zip(psi) {
+            near(*v, -psi.ln(), 3.0 * certified, route);
+        }
+        near(number(&report, "/controlled/start/1/control/0"), 1.80030176, 1e-5, route);
+        assert_eq!(report["controlled"]["stationary"], true);
+        let used = if route == "auto" { "policy_iteration" } else { "cole_hopf" };
+        assert_eq!(report["controlled"]["route"], used);
+    }
+}
+
+#[test]
+fn mean_hitting_time_without_cancellation() {
+    let (_desk, run, report) = solved(&shipped("double_well_hitting.json"), &[]);
+    near(start_values(&report)[0], 3.569416701, 5e-6, "mean hitting time");
+    assert_eq!(report["controlled"]["start"][0]["control"], json!([]));
+    assert!(!run.out.join("control_profiles.svg").exists(), "there is no control to draw");
+}
+
+#[test]
+fn american_put_against_a_binomial_tree() {
+    let (_desk, run, report) = solved(&shipped("american_put.json"), &[]);
+    // Leisen-Reimer trees of 2001 and 4001 steps, extrapolated; good to 2e-5
+    for (v, tree) in start_values(&report).iter().zip([4.48669, 2.31958, 1.11297]) {
+        near(*v, tree, 2e-4, "American put");
+    }
+    // never below the payoff
+    let s = run.solution();
+    for (k, _) in s.time.iter().enumerate() {
+        for (x, v) in s.axes[0].iter().zip(s.value_at(k)) {
+            assert!(*v >= 40.0 * (1.0 - x.exp()).max(0.0) - 1e-9);
+        }
+    }
+}
+
+#[test]
+fn benes_problem_converges_with_order_two_and_pushes_fully() {
+    let problem = shipped("bounded_control.json");
+    let (.., fine) = solved(&problem, &[]);
+    let (.., coarse) = solved(&problem, &["--nodes", "301", "--steps", "150"]);
+    let errors = [&coarse, &fine].map(|r| number(r, "/controlled/value_error"));
+    assert!(errors[1] < 1e-4 && errors[0] / errors[1] > 3.5, "{errors:?}");
+    near(number(&fine, "/controlled/start/0/control/0"), 1.0, 1e-9, "push to the right");
+    near(number(&fine, "/controlled/start/2/control/0"), -1.0, 1e-9, "push to the left");
+    // two controls are as good as the interval, for the cost is linear in the control
+    let bang = edit(&problem, json!({"controls": {"kind": "finite", "values": [[-1.0], [1.0]]}}));
+    let (.., finite) = solved(&bang, &[]);
+    for (a, b) in start_values(&finite).iter().zip(start_values(&fine)) {
+        near(*a, b, 1e-9, "finite set");
+    }
+}
+
+#[test]
+fn discounted_linear_quadratic_plane_is_exact() {
+    let (_desk, run, report) = solved(&shipped("lq_discounted_2d.json"), &[]);
+    // V is quadratic, on which the differences are exact; the faces are too far away to matter
+    for field in ["value_error", "control_error"] {
+        assert!(number(&report, &format!("/controlled/{field}")) < 1e-10, "{field}");
+    }
+    near(start_values(&report)[0], 0.7320508075688772, 1e-10, "V(0)");
+    assert!(run.out.join("plane_start.png").exists() && run.out.join("plane_start.svg").exists());
+}
+
+#[test]
+fn ring_takes_the_high_order_route() {
+    let desk = Desk::new();
+    let run = desk.run("solve", &shipped("ring_2d.json"), &["--nodes", "97"]).good("ring");
+    let report = run.report();
+    assert_eq!(report["solve"]["route"], "high_order", "{}", report["solve"]["reason"]);
+    assert!(report["solve"]["reason"].as_str().unwrap().contains("monotone"), "what it was weighed against");
+    let error = number(&report, "/solve/value_error");
+    let certified = number(&report, "/solve/certificate/richardson/value_error");
+    assert!(error <= 3.0 * certified && error < 2e-2, "{error} {certified}");
+    for stem in ["plane_start", "plane_late"] {
+        assert!(run.out.join(format!("{stem}.png")).exists());
+    }
+}
+
+// ---- what the fields do ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn every_route_meets_the_riccati_solution() {
+    for (scheme, route, value, control) in [
+        (json!({"route": "auto"}), "high_order", 1e-6, 1e-5),
+        (json!({"route": "high_order", "order": 4, "tolerance": 1e-6}), "high_order", 1e-4, 1e-4),
+        (json!({"route": "monotone"}), "monotone", 1e-3, 1e-3),
+        (json!({"space": "hybrid", "time": "tr_bdf2"}), "monotone", 1e-3, 1e-3),
+        (json!({"space": "upwind", "time": "implicit_euler"}), "monotone", 5e-2, 5e-2),
+        (json!({"space": "fitted"}), "monotone", 2e-3, 5e-3),
+    ] {
+        let (_desk, run, report) = solved(&edit(&small(), json!({"scheme": scheme})), &[]);
+        assert_eq!(report["controlled"]["route"], route, "{scheme}");
+        assert!(number(&report, "/controlled/value_error") < value, "{scheme}: {}", report["controlled"]["value_error"]);
+        assert!(number(&report, "/controlled/control_error") < control, "{scheme}: {}", report["controlled"]["control_error"]);
+        assert!(run.stdout.contains("route ") && run.stdout.contains("certificate: "), "{}", run.stdout);
+        near(number(&report, "/controlled/start/1/exact_value"), -0.4 / 1.8 - 1.8f64.ln() / 2.0, 1e-12, "known V");
+        near(number(&report, "/controlled/start/1/exact_control/0"), -0.8 / 1.8, 1e-12, "known v");
+    }
+}
+
+#[test]
+fn minimising_the_negative_is_maximising() {
+    let (.., up) = solved(&small(), &[]);
+    let change = json!({"sense": "minimise", "terminal": "k*x0**2/2", "exact": {"value": "k*x0**2/2/(1 + k*(1 - t)) + log(1 + k*(1 - t))/2"}});
+    let (.., down) = solved(&edit(&small(), change), &[]);
+    for (a, b) in start_values(&up).iter().zip(start_values(&down)) {
+        near(*a, -b, 1e-12, "sense");
+    }
+    assert_eq!(up["controlled"]["control_error"], down["controlled"]["control_error"]);
+    assert_eq!((&up["controlled"]["sense"], &down["controlled"]["sense"]), (&json!("maximise"), &json!("minimise")));
+}
+
+#[test]
+fn units_of_the_control_do_not_matter() {
+    // v -> 2 v with the cost that belongs to it
+    let (.., plain) = solved(&small(), &[]);
+    let change = json!({"control_matrix": [["g"]], "control_weight": "g**2", "parameters": {"g": 2}, "exact": {"control": null}});
+    let (.., scaled) = solved(&edit(&small(), change), &[]);
+    for (a, b) in start_values(&plain).iter().zip(start_values(&scaled)) {
+        near(*a, b, 1e-9, "units");
+    }
+    near(number(&scaled, "/controlled/start/1/control/0"), 0.5 * number(&plain, "/controlled/start/1/control/0"), 1e-6, "v");
+}
+
+#[test]
+fn a_quadratic_formula_as_general_cost_is_the_quadratic_cost() {
+    let bounds = json!({"kind": "box", "lower": [-3.0], "upper": [3.0]});
+    let monotone = json!({"route": "monotone"});
+    let (.., weight) = solved(&edit(&small(), json!({"controls": bounds, "scheme": monotone})), &[]);
+    let (.., general) = solved(&edit(&small(), json!({"controls": bounds, "scheme": monotone, "control_cost": "u0**2/2"})), &[]);
+    for (a, b) in start_values(&weight).iter().zip(start_values(&general)) {
+        near(*a, b, 1e-8, "general cost");
+    }
+}
+
+#[test]
+fn discount_and_running_reward() {
+    // V = l (1 - e^{-rho (T - t)}) / rho + e^{-rho (T - t)} g for constants
+    let change = json!({"discount": 0.7, "running": "3", "terminal": "2", "controls": {"kind": "none"},
+        "exact": {"value": "3*(1 - exp(-0.7*(1 - t)))/0.7 + 2*exp(-0.7*(1 - t))", "control": null}});
+    let (.., report) = solved(&edit(&small(), change), &[]);
+    assert!(number(&report, "/controlled/value_error") < 1e-4);
+}
+
+#[test]
+fn faces_and_their_values() {
+    let heat = |faces: Value, terminal: &str, exact: String, extra: Value| {
+        let problem = json!({
+            "kind": "controlled_diffusion", "name": "heat", "horizon": 0.5, "drift": ["0"], "controls": {"kind": "none"},
+            "terminal": terminal, "grid": {"lower": [0.0], "upper": [1.0], "nodes": [65]}, "time_steps": 64, "faces": [faces],
+            "compare_on": {"lower": [0.0], "upper": [1.0]}, "exact": {"value": exact}
+        });
+        number(&solved(&edit(&problem, extra), &[]).2, "/controlled/value_error")
+    };
+    let decay = |n: f64| format!("exp(-({n}*pi)**2*(0.5 - t)/2)");
+    let sine = heat(json!(["dirichlet", "dirichlet"]), "sin(pi*x0)", format!("sin(pi*x0)*{}", decay(1.0)), json!({}));
+    let cosine = heat(json!(["reflecting", "reflecting"]), "cos(pi*x0)", format!("cos(pi*x0)*{}", decay(1.0)), json!({}));
+    let wave = heat(json!(["periodic", "periodic"]), "sin(2*pi*x0)", format!("sin(2*pi*x0)*{}", decay(2.0)), json!({}));
+    let mixed = heat(json!(["dirichlet", "reflecting"]), "sin(pi*x0/2)", format!("sin(pi*x0/2)*{}", decay(0.5)), json!({}));
+    // data on the faces in place of the terminal reward: V = x - t solves the equation with running 1
+    let moving = json!({"running": 1, "face_value": "x0 - t"});
+    let data = heat(json!(["dirichlet", "dirichlet"]), "x0 - 1/2", "x0 - t".into(), moving);
+    // second order: the error of the heat modes is about pi^4 h^2 T/24
+    assert!(sine < 1e-3 && cosine < 1e-3 && mixed < 1e-3 && wave < 3e-3, "{sine} {cosine} {wave} {mixed}");
+    assert!(data < 1e-10, "linear data are exact: {data}");
+}
+
+#[test]
+fn exit_problems_with_and_without_a_horizon() {
+    // rho V = V''/2 + 1, V(+-1) = g: V = 1/rho + (g - 1/rho) cosh(sqrt(2 rho) x)/cosh(sqrt(2 rho))
+    let known = |g: f64| 2.0 + (g - 2.0) / 1f64.cosh();
+    let placed = |placement: &str, g: f64| {
+        let target = json!({"target": {"value": format!("{g}"), "placement": placement}});
+        start_values(&solved(&edit(&exit(), target), &[]).2)[0]
+    };
+    let sub_cell = [0.0, 1.0].map(|g| (placed("sub_cell", g) - known(g)).abs());
+    let staircase = (placed("staircase", 0.0) - known(0.0)).abs();
+    assert!(sub_cell.iter().all(|e| *e < 1e-3) && staircase > 5.0 * sub_cell[0], "{sub_cell:?} {staircase}");
+    // after a long time the horizon does not matter
+    let long = edit(&exit(), json!({"horizon": 12.0, "time_steps": 200}));
+    let (.., report) = solved(&long, &[]);
+    near(start_values(&report)[0], known(0.0), 2e-3, "long horizon");
+    assert!(report["controlled"]["reason"].as_str().unwrap().contains("target"));
+    // the box itself as the set, by Dirichlet faces
+    let faces =
+        json!({"target": null, "faces": [["dirichlet", "dirichlet"]], "grid": {"lower": [-1.0], "upper": [1.0]}, "terminal": 0});
+    near(start_values(&solved(&edit(&exit(), faces), &[]).2)[0], known(0.0), 1e-3, "Dirichlet faces");
+}
+
+#[test]
+fn noise_that_is_correlated_and_varies_in_space() {
+    // dX = sigma dB with sigma sigma' = [[1, c], [c, 1]]: E (X0 X1) grows by c per unit of time; geometric noise in x1 alone
+    let problem = json!({
+        "kind": "controlled_diffusion", "name": "noise", "horizon": 1.0, "parameters": {"c": 0.6}, "drift": ["0", "0"],
+        "diffusion": [["1", "0"], ["c", "sqrt(1 - c**2)"]], "controls": {"kind": "none"}, "terminal": "x0*x1",
+        "grid": {"lower": [-5.0, -5.0], "upper": [5.0, 5.0], "nodes": [41, 41]}, "time_steps": 20,
+        "compare_on": {"lower": [-1.0, -1.0], "upper": [1.0, 1.0]}, "exact": {"value": "x0*x1 + c*(1 - t)"}
+    });
+    for route in ["auto", "monotone"] {
+        let (_desk, run, report) = solved(&edit(&problem, json!({"scheme": {"route": route}})), &[]);
+        assert!(number(&report, "/controlled/value_error") < 5e-3, "{route}: {}", report["controlled"]["value_error"]);
+        assert!(run.out.join("plane_start.svg").exists());
+    }
+    // E X^2 = x^2 exp(s^2 (T - t)) for geometric Brownian motion
+    let geometric = json!({"drift": ["0"], "diffusion": "0.3*x0", "controls": {"kind": "none"}, "terminal": "x0**2",
+        "exact": {"value": "x0**2*exp(0.09*(1 - t))", "control": null}});
+    let (.., report) = solved(&edit(&small(), geometric), &[]);
+    assert!(number(&report, "/controlled/value_error") < 1e-3);
+}
+
+#[test]
+fn check_fills_in_and_is_a_problem_again() {
+    let desk = Desk::new();
+    let run = desk.run("check", &small(), &[]).good("check");
+    assert!(
+        run.stdout.contains("1 dimension(s), 1 control(s), horizon 1") && run.stdout.contains("nodes = 121 in all"),
+        "{}",
+        run.stdout
+    );
+    let printed = &run.stdout[run.stdout.find("\n{").unwrap()..];
+    let filled: Value = serde_json::from_str(printed).unwrap();
+    assert_eq!(filled["scheme"]["route"], "auto");
+    assert_eq!(filled["controls"], json!({"kind": "free"}));
+    assert_eq!(desk.text("check", printed, &[]).good("again").stdout, run.stdout);
+    let run = desk.run("check", &exit(), &[]).good("check");
+    assert!(run.stdout.contains("0 control(s), no horizon"), "{}", run.stdout);
+}
+
+#[test]
+fn flags_threads_and_output() {
+    let desk = Desk::new();
+    let flags = ["--nodes", "61", "--steps", "16", "--slices", "5", "--threads", "1"];
+    let one = desk.run("solve", &small(), &flags).good("one thread");
+    let report = one.report();
+    assert_eq!((&report["problem"]["grid"]["nodes"], &report["problem"]["time_steps"]), (&json!([61]), &json!(16)));
+    let s = one.solution();
+    assert_eq!((s.axes[0].len(), s.time.len()), (61, 5));
+    let two = desk.run("solve", &small(), &["--nodes", "61", "--steps", "16", "--slices", "5", "--threads", "2"]).good("two");
+    let t = two.solution();
+    assert!(s.value.iter().zip(&t.value).all(|(a, b)| a.to_bits() == b.to_bits()), "threads must not matter");
+    // the labels and the box of the pictures
+    let labelled = edit(&small(), json!({"axis_labels": ["height (m)"]}));
+    let run = desk.run("solve", &labelled, &[]).good("labels");
+    assert!(std::fs::read_to_string(run.out.join("value_profiles.svg")).unwrap().contains("height (m)"));
+    let quiet = desk.run("solve", &small(), &["--quiet"]).good("quiet");
+    assert_eq!(quiet.stdout, "");
+}
+
+#[test]
+fn a_value_that_explodes_is_a_failure_with_the_finished_part() {
+    let desk = Desk::new();
+    let convex = json!({"terminal": "k*x0**2", "parameters": {"k": 3}, "scheme": {"route": "monotone"}, "exact": null});
+    let run = desk.run("solve", &edit(&small(), convex), &[]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    let report = run.report();
+    assert_eq!((&report["complete"], &report["controlled"]["start"]), (&json!(false), &json!([])));
+    let levels = report["controlled"]["levels_finished"].as_u64().unwrap() as usize;
+    assert!(levels > 1 && run.solution().time.len() == levels && run.solution().time[0] > 0.0);
+}
+
+// ---- mistakes -------------------------------------------------------------------------------------------------------------
+
+/// Exit code 2, all of `needed` in the message, nothing written.
+#[track_caller]
+fn refused(label: &str, problem: &Value, needed: &[&str]) {
+    let desk = Desk::new();
+    let run = desk.run("solve", problem, &[]);
+    assert_eq!(run.code, 2, "{label}: {}", run.stderr);
+    for part in needed {
+        assert!(run.stderr.contains(part), "{label}: `{part}` is not in {}", run.stderr);
+    }
+    assert!(run.stdout.is_empty() && desk.names() == ["problem.json"], "{label}: {:?}", names(&run.out));
+}
+
+#[test]
+fn a_formula_that_is_not_finite_names_itself_and_the_point() {
+    let case = |change: Value, needed: &[&str]| refused(&change.to_string(), &edit(&small(), change.clone()), needed);
+    case(json!({"drift": ["1/x0"]}), &["drift[0]", "`1/x0`", "inf", "x0 = 0", "t = 1"]);
+    case(json!({"drift": ["sqrt(x0 + k)"]}), &["drift[0]", "NaN", "x0 = -6", "k = 0.8"]);
+    case(json!({"terminal": "log(x0)"}), &["terminal", "`log(x0)`", "x0 = -6"]);
+    case(json!({"running": "1/(x0 - 1)"}), &["running", "x0 = 1"]);
+    case(json!({"diffusion": "1/t"}), &["diffusion", "`1/t`", "t = 0"]);
+    case(json!({"diffusion": [["1/(x0 - 3)"]]}), &["diffusion[0][0]", "x0 = 3"]);
+    case(json!({"control_weight": "1/x0**2"}), &["control_weight", "x0 = 0"]);
+    case(json!({"obstacle": "log(x0 + 6)"}), &["obstacle", "x0 = -6"]);
+    case(json!({"exact": {"value": "1/(x0 - 2)"}}), &["exact.value", "x0 = 2"]);
+    case(
+        json!({"controls": {"kind": "box", "lower": [-1.0], "upper": [1.0]}, "control_cost": "1/(x0**2 + u0**2 - u0**2)"}),
+        &["control_cost", "x0 = 0", "u0 = "],
+    );
+    // half-way in time it is no numerical failure either, and nothing is written
+    let late = json!({"drift": ["1/(t - 0.5)"], "scheme": {"route": "monotone"}});
+    case(late, &["drift[0]", "`1/(t - 0.5)`", "inf", "t = 0.5"]);
+    refused("target", &edit(&exit(), json!({"target": {"level": "log(x0)"}})), &["target.level", "x0 = -1.3"]);
+    // check finds what stands on the grid without solving
+    let desk = Desk::new();
+    let run = desk.run("check", &edit(&small(), json!({"drift": ["1/x0"]})), &[]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("drift[0]") && run.stderr.contains("x0 = 0"), "{}", run.stderr);
+    // the branch that is not taken does not count
+    Desk::new().run("check", &edit(&small(), json!({"drift": ["where(abs(x0) > 1e-9, x0/x0, 1) - 1"]})), &[]).good("where");
+}
+
+#[test]
+fn mistakes_in_the_file_are_named() {
+    let case = |change: Value, needed: &[&str]| refused(&change.to_string(), &edit(&small(), change.clone()), needed);
+    case(json!({"drfit": ["0"]}), &["unknown field `drfit`", "drift"]);
+    case(json!({"grid": {"uper": [1.0]}}), &["grid", "uper", "upper"]);
+    case(json!({"kind": "control"}), &["kind", "control", "fine_tuning", "controlled_diffusion"]);
+    case(json!({"kind": 3}), &["kind", "3", "fine_tuning"]);
+    case(json!({"drift": ["u0"]}), &["drift[0]", "u0", "control_cost"]);
+    case(json!({"terminal": "x1"}), &["terminal", "x1", "x0 to x0"]);
+    case(json!({"drift": ["x0 +"]}), &["drift[0]", "column 5"]);
+    case(json!({"drift": ["y"]}), &["drift[0]", "unknown variable `y`", "x0"]);
+    case(json!({"drift": ["sine(x0)"]}), &["drift[0]", "sine"]);
+    case(json!({"drift": [true]}), &["drift[0]", "formula"]);
+    case(json!({"drift": []}), &["drift", "one formula for each coordinate"]);
+    case(json!({"drift": ["0", "0", "0", "0"]}), &["drift", "at most 3"]);
+    case(json!({"drift": ["0", "0"]}), &["grid.lower", "2 expected"]);
+    case(json!({"diffusion": [["1"], ["1"]]}), &["diffusion", "1 expected"]);
+    case(json!({"diffusion": {"a": 1}}), &["diffusion", "rows"]);
+    case(json!({"control_cost": "u0**2"}), &["control_cost", "bounded"]);
+    case(json!({"control_cost": "u0**2", "control_weight": 1}), &["control_cost", "control_weight"]);
+    case(json!({"control_weight": -1}), &["control_weight", "-1", "positive"]);
+    case(json!({"controls": {"kind": "boxes"}}), &["controls.kind", "boxes", "finite"]);
+    case(json!({"controls": {"kind": "box", "lower": [1.0], "upper": [0.0]}}), &["controls.upper[0]", "controls.lower[0]"]);
+    case(json!({"controls": {"kind": "box", "lower": [1.0]}}), &["controls", "upper"]);
+    case(json!({"controls": {"kind": "finite", "values": [[1.0, 2.0]]}}), &["controls.values[0]", "1 expected"]);
+    case(json!({"controls": {"kind": "none"}}), &["exact.control", "0 expected"]);
+    case(json!({"parameters": {"t": 1}}), &["parameters.t"]);
+    case(json!({"parameters": {"k": "2"}}), &["parameters.k", "f64"]);
+    case(json!({"horizon": 0}), &["horizon", "positive"]);
+    case(json!({"horizon": null, "exact": null, "terminal": null}), &["horizon", "discount", "target"]);
+    case(json!({"discount": -1}), &["discount", "-1"]);
+    case(json!({"sense": "max"}), &["sense", "max", "maximise"]);
+    case(json!({"faces": [["periodic", "reflecting"]]}), &["faces[0]", "periodic"]);
+    case(json!({"faces": [["open", "reflecting"]]}), &["faces[0][0]", "open", "dirichlet"]);
+    case(json!({"faces": []}), &["faces", "1 expected"]);
+    case(json!({"face_value": "0"}), &["face_value", "dirichlet"]);
+    case(json!({"scheme": {"route": "fast"}}), &["scheme.route", "fast", "high_order"]);
+    case(json!({"scheme": {"order": 5}}), &["scheme.order", "5"]);
+    case(json!({"scheme": {"tolerance": 2}}), &["scheme.tolerance", "2"]);
+    case(json!({"scheme": {"route": "high_order"}, "target": {"level": "x0 - 9"}}), &["scheme.route", "high_order", "target"]);
+    case(json!({"scheme": {"route": "cole_hopf"}, "obstacle": "0"}), &["scheme.route", "cole_hopf", "obstacle"]);
+    case(json!({"time_steps": 0}), &["time_steps"]);
+    case(json!({"start": [[0.0, 1.0]]}), &["start[0]", "1 expected"]);
+    case(json!({"start": [[7.0]]}), &["start[0][0]", "7", "[-6, 6]"]);
+    case(json!({"compare_on": {"upper": [9.0]}}), &["compare_on.upper[0]"]);
+    case(json!({"axis_labels": ["a", "b"]}), &["axis_labels", "1 expected"]);
+    case(json!({"exact": {"value": null, "control": null}}), &["exact"]);
+    case(json!({"target": {"value": "1"}}), &["target", "level"]);
+    case(json!({"target": {"level": "x0 - t"}}), &["target.level", "t may not occur"]);
+    case(json!({"target": {"level": "x0 + 9"}}), &["target", "node"]);
+    // without a horizon there is no time
+    let case = |change: Value, needed: &[&str]| refused(&change.to_string(), &edit(&exit(), change.clone()), needed);
+    case(json!({"drift": ["t"]}), &["drift[0]", "t may not occur"]);
+    case(json!({"terminal": "0"}), &["terminal", "target.value"]);
+    case(json!({"obstacle": "0"}), &["obstacle", "horizon"]);
+    case(json!({"scheme": {"route": "high_order"}}), &["scheme.route", "high_order"]);
+}
+
+#[test]
+fn other_commands_and_flags_are_refused() {
+    let desk = Desk::new();
+    for command in ["rollout", "pift", "bridge"] {
+        let run = desk.run(command, &small(), &[]);
+        assert_eq!(run.code, 2, "{command}: {}", run.stderr);
+        assert!(run.stderr.contains(command) && run.stderr.contains("controlled_diffusion"), "{}", run.stderr);
+        assert!(run.stderr.contains("check and solve") && !run.out.exists());
+    }
+    for (problem, flags, needed) in [
+        (small(), ["--paths", "10"], "--paths"),
+        (small(), ["--seed", "1"], "--seed"),
+        (small(), ["--steps", "8,16"], "--steps"),
+        (exit(), ["--steps", "8"], "--steps"),
+        (small(), ["--nodes", "9,9"], "grid.nodes"),
+    ] {
+        let run = desk.run("solve", &problem, &flags);
+        assert_eq!(run.code, 2, "{flags:?}");
+        assert!(run.stderr.contains(needed) && !run.out.exists(), "{flags:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn kind_may_be_said_for_fine_tuning_too() {
+    let desk = Desk::new();
+    let mut problem = crate::desk::mixture();
+    problem["kind"] = json!("fine_tuning");
+    let report = desk.run("solve", &problem, &["--nodes", "61", "--steps", "8"]).good("kind").report();
+    assert!(report["controlled"].is_null() && report["solve"]["route"] == "monotone");
+    assert_eq!(report["problem"]["kind"], "fine_tuning");
+}
