@@ -146,7 +146,8 @@ impl<'a> PolicyIteration<'a> {
         check_memory(required, p.memory_limit)?;
 
         let oriented = Oriented { model: self.model, sense: p.sense };
-        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?.with_search(p.search)?;
+        let mut hamiltonian =
+            Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?.with_search(p.search)?;
         self.exit.attach(&mut hamiltonian)?;
         let mut stage_solver =
             StageSolver::new(&hamiltonian, p.linear).map_err(|source| HjbError::Linear { t: horizon, source })?;

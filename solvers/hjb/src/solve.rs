@@ -153,7 +153,8 @@ impl<'a> HjbSolver<'a> {
         let h = horizon / p.steps as f64;
         let stages = p.time.stages(h, p.steps);
         let oriented = Oriented { model: self.model, sense: p.sense };
-        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?.with_search(p.search)?;
+        let mut hamiltonian =
+            Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?.with_search(p.search)?;
         self.exit.attach(&mut hamiltonian)?;
         let linear = |t: f64| move |source: LinearError| HjbError::Linear { t, source };
         let mut stage_solver = StageSolver::new(&hamiltonian, p.linear).map_err(linear(horizon))?;

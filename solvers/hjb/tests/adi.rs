@@ -275,7 +275,8 @@ fn sweeps_precondition_stiff_systems_and_their_transposes() {
                 let error = x.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
                 println!("{shape:?} {variance:?} w = {w} {transposed}: {} iterations, {error:e}", info.iterations);
                 assert!(error < 1e-9 && info.relative_residual < 1e-14, "{info:?} {error:e}");
-                assert!(info.iterations <= 60, "{shape:?} {variance:?} {w} {transposed}: {info:?}");
+                // Most where convection dominates one axis and the step is far above the relaxation time.
+                assert!(info.iterations <= if w < 100.0 { 16 } else { 80 }, "{shape:?} {variance:?} {w} {transposed}: {info:?}");
             }
         }
     }

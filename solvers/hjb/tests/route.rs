@@ -302,6 +302,10 @@ fn what_the_high_order_route_does_not_treat_goes_by_the_monotone_one_with_the_re
     assert!(info.route == Route::Monotone && info.reason.contains("obstacle"), "{}", info.reason);
     assert_eq!(v.times(), &[0.0, 0.3, 0.77]);
     assert!((0..65).all(|j| v.value(1)[j] >= obstacle(0.3, &[v.grid().axis(0).nodes()[j]]) - 1e-12));
+    // max( R, psi - V ) vanishes where one continues and where one stops, up to the discretisation next to the free boundary.
+    let (residual, r) = (info.certificate.residual.as_ref().unwrap(), info.certificate.richardson.as_ref().unwrap());
+    println!("obstacle {residual:?} {r:?}");
+    assert!(residual.rms < 0.02 && r.value_error < 0.02, "{residual:?} {r:?}");
     let forced = RouteParams { choice: RouteChoice::HighOrder, ..params() };
     let forced = RouteSolver::new(&base, line(-4.0, 4.0, 65), forced).unwrap().with_obstacle(&obstacle);
     assert!(matches!(forced.solve(), Err(HjbError::Unsupported { .. })));

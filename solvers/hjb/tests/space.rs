@@ -601,21 +601,3 @@ fn faces_that_do_not_fit_are_typed_errors() {
     let outcome = StationarySolver::new(&still, grid.clone(), params).unwrap().solve();
     assert!(matches!(outcome, Err(HjbError::Invalid { field, .. }) if field == "discount"));
 }
-
-#[test]
-#[ignore]
-fn timing() {
-    let problem = mixture();
-    for space in [Space::Hybrid, Space::Fitted, Space::Upwind] {
-        let params = HjbParams { space, steps: 800, ..Default::default() };
-        let solver = HjbSolver::new(&problem, line(-6.0, 6.0, 801), params).unwrap();
-        let mut best = f64::INFINITY;
-        let mut solves = 0;
-        for _ in 0..40 {
-            let info = solver.solve_observed(&mut |_| {}).unwrap();
-            best = best.min(info.seconds);
-            solves = info.inner_iterations;
-        }
-        eprintln!("TIME {space:?} {best:.4} s, {solves} solves");
-    }
-}

@@ -27,6 +27,11 @@ pub trait VectorField: Send + Sync {
     fn count_outside(&self, _x: Points<'_>) -> usize {
         0
     }
+
+    /// Whether the field is known to be zero everywhere, so that it need not be evaluated.
+    fn is_zero(&self) -> bool {
+        false
+    }
 }
 
 /// A feedback control: a vector field for each time t in [0, T] (generation time).
@@ -55,6 +60,9 @@ struct Zero;
 impl VectorField for Zero {
     fn eval(&self, _x: Points<'_>, mut out: PointsMut<'_>) {
         out.fill(0.0);
+    }
+    fn is_zero(&self) -> bool {
+        true
     }
 }
 

@@ -8,6 +8,7 @@
 //! Source: Han, Razaviyayn and Xu, Stochastic Control for Fine-tuning Diffusion Models (arXiv:2412.18164).
 
 use crate::diffusion::{Coefficients, ControlledDiffusion, MatrixCoefficient};
+use crate::dispatch::{Kernel, dispatch};
 use crate::error::ModelError;
 use crate::exact::tilt;
 use crate::field::{Feedback, ScalarField, VectorField};
@@ -186,13 +187,29 @@ struct CoefficientsAt<'a> {
     score: Box<dyn VectorField + 'a>,
 }
 
+/// f = b (y/2 + s), with s in place of f.
+struct Drift<'a> {
+    b: f64,
+    y: &'a [f64],
+    f: &'a mut [f64],
+}
+
+impl Kernel for Drift<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let b = self.b;
+        for (f, y) in self.f.iter_mut().zip(self.y) {
+            *f = b * (0.5 * y + *f);
+        }
+    }
+}
+
 impl Coefficients for CoefficientsAt<'_> {
     fn drift(&self, x: Points<'_>, mut out: PointsMut<'_>) {
         self.score.eval(x, out.reborrow());
         for i in 0..x.dim() {
-            for (f, y) in out.coord_mut(i).iter_mut().zip(x.coord(i)) {
-                *f = self.b * (0.5 * y + *f);
-            }
+            dispatch(Drift { b: self.b, y: x.coord(i), f: out.coord_mut(i) });
         }
     }
     fn control_matrix(&self) -> MatrixCoefficient<'_> {

@@ -1,7 +1,7 @@
 //! The diffusion under its feedback, prepared once at every time level and shared by all threads.
 
 use hjbridge_model::{
-    Coefficients, ControlSet, ControlledDiffusion, Feedback, MatrixCoefficient, Points, PointsMut, VectorField,
+    Coefficients, ControlCost, ControlSet, ControlledDiffusion, Feedback, MatrixCoefficient, Points, PointsMut, VectorField,
 };
 
 use crate::error::RolloutError;
@@ -23,6 +23,8 @@ pub struct Level<'a> {
     pub control_weight: MatrixCoefficient<'a>,
     /// v(t_k, .).
     pub feedback: Box<dyn VectorField + 'a>,
+    /// Whether the control is zero everywhere, allowed there, and without cost: none of it is computed.
+    pub idle: bool,
 }
 
 /// dX = [f + G v(t,X)] dt + sigma dB on the time levels t_0, ..., t_{N-1}.
@@ -52,6 +54,8 @@ impl<'a> ClosedLoop<'a> {
         validate(problem, feedback)?;
         let (d, m, q) = (problem.dim(), problem.control_dim(), problem.noise_dim());
         let step_length = problem.horizon() / coefficients.len() as f64;
+        let control_set = problem.control_set();
+        let free = control_set == ControlSet::Free && problem.control_cost() == ControlCost::Quadratic;
         let mut levels = Vec::with_capacity(coefficients.len());
         for (k, coefficients) in coefficients.iter().enumerate() {
             let time = k as f64 * step_length;
@@ -61,9 +65,11 @@ impl<'a> ClosedLoop<'a> {
             scaled_is_square(&control_matrix, "control dimension of a problem whose G is a multiple of the identity", m, d)?;
             scaled_is_square(&diffusion, "noise dimension of a problem whose sigma is a multiple of the identity", q, d)?;
             let control_weight = coefficients.control_weight();
-            levels.push(Level { time, coefficients, control_matrix, diffusion, control_weight, feedback: feedback.at(time) });
+            let feedback = feedback.at(time);
+            let idle = free && feedback.is_zero();
+            levels.push(Level { time, coefficients, control_matrix, diffusion, control_weight, feedback, idle });
         }
-        Ok(ClosedLoop { problem, step_length, control_set: problem.control_set(), levels })
+        Ok(ClosedLoop { problem, step_length, control_set, levels })
     }
 
     /// The problem.
@@ -89,6 +95,9 @@ impl<'a> ClosedLoop<'a> {
     /// Evaluate v(t_k, X) into the lanes' control, projected onto the control set.
     pub fn evaluate_control(&self, k: usize, lanes: &mut Lanes) {
         let level = &self.levels[k];
+        if level.idle {
+            return lanes.control.fill(0.0);
+        }
         let (d, m, live) = (self.problem.dim(), self.problem.control_dim(), lanes.live());
         let x = Points::new(&lanes.state, d);
         level.feedback.eval(x, PointsMut::new(&mut lanes.control, m));
@@ -111,28 +120,30 @@ impl<'a> ClosedLoop<'a> {
         let level = &self.levels[k];
         let (d, m) = (self.problem.dim(), self.problem.control_dim());
         let x = Points::new(&lanes.state, d);
-        lanes.rate.fill(0.0);
-        let scale = match &level.control_weight {
-            MatrixCoefficient::Scaled(r) => {
-                for v in lanes.control.chunks_exact(LANES) {
-                    sweep::add_squares(&mut lanes.rate, v);
-                }
-                0.5 * weight * r
-            }
-            MatrixCoefficient::Field(r) => {
-                lanes.matrix.resize(m * m * LANES, 0.0);
-                r.eval(x, PointsMut::new(&mut lanes.matrix, m * m));
-                for (r, ij) in lanes.matrix.chunks_exact(LANES).zip(0..) {
-                    let (i, j) = (ij / m, ij % m);
-                    let (u, v) = (&lanes.control[i * LANES..][..LANES], &lanes.control[j * LANES..][..LANES]);
-                    for (((rate, u), r), v) in lanes.rate.iter_mut().zip(u).zip(r).zip(v) {
-                        *rate += u * r * v;
+        if !level.idle {
+            lanes.rate.fill(0.0);
+            let scale = match &level.control_weight {
+                MatrixCoefficient::Scaled(r) => {
+                    for v in lanes.control.chunks_exact(LANES) {
+                        sweep::add_squares(&mut lanes.rate, v);
                     }
+                    0.5 * weight * r
                 }
-                0.5 * weight
-            }
-        };
-        sweep::add_scaled(&mut lanes.running_cost, scale, &lanes.rate);
+                MatrixCoefficient::Field(r) => {
+                    lanes.matrix.resize(m * m * LANES, 0.0);
+                    r.eval(x, PointsMut::new(&mut lanes.matrix, m * m));
+                    for (r, ij) in lanes.matrix.chunks_exact(LANES).zip(0..) {
+                        let (i, j) = (ij / m, ij % m);
+                        let (u, v) = (&lanes.control[i * LANES..][..LANES], &lanes.control[j * LANES..][..LANES]);
+                        for (((rate, u), r), v) in lanes.rate.iter_mut().zip(u).zip(r).zip(v) {
+                            *rate += u * r * v;
+                        }
+                    }
+                    0.5 * weight
+                }
+            };
+            sweep::add_scaled(&mut lanes.running_cost, scale, &lanes.rate);
+        }
         level.coefficients.running_reward(x, &mut lanes.rate);
         sweep::add_scaled(&mut lanes.running_reward, weight, &lanes.rate);
     }
@@ -143,6 +154,9 @@ impl<'a> ClosedLoop<'a> {
         let (d, m) = (self.problem.dim(), self.problem.control_dim());
         let x = Points::new(&lanes.state, d);
         level.coefficients.drift(x, PointsMut::new(&mut lanes.velocity, d));
+        if level.idle {
+            return;
+        }
         match &level.control_matrix {
             MatrixCoefficient::Scaled(c) => sweep::add_scaled(&mut lanes.velocity, *c, &lanes.control),
             MatrixCoefficient::Field(g) => {

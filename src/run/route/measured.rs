@@ -3,7 +3,7 @@
 use super::{Equation, Levels, RouteReport, Solved, SolverInfo, split};
 use crate::run::Progress;
 use hjbridge_hjb::smooth::Output;
-use hjbridge_hjb::{HjbError, RouteChoice, RouteParams, RouteSolver};
+use hjbridge_hjb::{HjbError, Route, RouteChoice, RouteParams, RouteSolver};
 
 impl Equation<'_> {
     /// The route solver, which chooses by measurement or is told.
@@ -24,6 +24,12 @@ impl Equation<'_> {
         if let Some(obstacle) = self.obstacle {
             solver = solver.with_obstacle(obstacle);
         }
+        if let Some((target, placement)) = self.target {
+            solver = solver.with_target(target, placement);
+        }
+        if let Some(values) = self.face_values {
+            solver = solver.with_face_values(values);
+        }
         let (mut attempt, mut levels) = (0, Levels::default());
         progress.begin("HJB", self.levels as u64);
         let outcome = solver.solve_observed(&mut |view| {
@@ -37,23 +43,28 @@ impl Equation<'_> {
         progress.end();
         let seconds = clock.elapsed().as_secs_f64();
         let (info, failure) = split(outcome);
-        let monotone_scheme = format!("{} + {}", monotone.space.scheme().name(), monotone.time.name());
+        let stepped = format!("{} + {}", monotone.space.scheme().name(), monotone.time.name());
         let report = match info {
             None => RouteReport {
                 route: "auto",
                 reason: "the run failed".into(),
                 candidates: Vec::new(),
-                scheme: monotone_scheme,
+                scheme: stepped,
                 certificate: None,
                 solver: None,
             },
             Some(info) => {
-                let (route, scheme, solver) = match (info.smooth, info.hjb) {
-                    (Some(smooth), _) => {
-                        let scheme = format!("order {order} + {:?}", smooth.integrator).to_lowercase();
-                        ("high_order", scheme, Some(SolverInfo::HighOrder(Box::new(smooth))))
+                let (route, scheme, solver) = match info.route {
+                    Route::HighOrder => {
+                        let integrator = info.smooth.as_ref().map_or(String::new(), |i| format!(" + {:?}", i.integrator));
+                        let solver = info.smooth.map(|i| SolverInfo::HighOrder(Box::new(i)));
+                        ("high_order", format!("order {order}{integrator}").to_lowercase(), solver)
                     }
-                    (None, hjb) => ("monotone", monotone_scheme, hjb.map(|i| SolverInfo::Monotone(Box::new(i)))),
+                    Route::Monotone => ("monotone", stepped, info.hjb.map(|i| SolverInfo::Monotone(Box::new(i)))),
+                    Route::ColeHopf => {
+                        let solver = info.cole_hopf.map(|i| SolverInfo::ColeHopf(Box::new(i)));
+                        ("cole_hopf", format!("{stepped}, linear for exp(V/beta)"), solver)
+                    }
                 };
                 let certificate = Some(info.certificate);
                 RouteReport { route, reason: info.reason, candidates: info.candidates, scheme, certificate, solver }

@@ -2,10 +2,9 @@
 //!
 //! | problem | `auto` | `monotone` | `high_order` | `cole_hopf` |
 //! |---|---|---|---|---|
-//! | with a horizon | [`hjbridge_hjb::RouteSolver`]; `monotone` with a target or data on faces | [`hjbridge_hjb::HjbSolver`] | [`hjbridge_hjb::RouteSolver`] | [`hjbridge_hjb::cole_hopf::ColeHopfSolver`] |
+//! | with a horizon | [`hjbridge_hjb::RouteSolver`] chooses | [`hjbridge_hjb::HjbSolver`] | the route solver | the route solver |
 //! | stationary | [`hjbridge_hjb::StationarySolver`] | the same | refused | [`hjbridge_hjb::cole_hopf::StationaryColeHopf`] |
 
-mod cole_hopf;
 mod measured;
 mod monotone;
 mod stationary;
@@ -154,20 +153,15 @@ impl Equation<'_> {
     /// # Errors
     /// What cannot begin. A failure later is in the result.
     pub fn solve(&self, progress: &dyn Progress) -> Result<Solved, HjbError> {
-        let exit = match (self.target, self.face_values) {
-            (Some(_), _) => Some("a target set"),
-            (None, Some(_)) => Some("data on the faces"),
-            (None, None) => None,
-        };
-        match (self.scheme.route(), exit) {
-            (RouteSpec::Monotone, _) => self.monotone("asked for".into(), true, progress),
-            (RouteSpec::Auto, Some(what)) => self.monotone(format!("the high-order route does not treat {what}"), true, progress),
-            (RouteSpec::HighOrder, Some(_)) => {
+        match self.scheme.route() {
+            RouteSpec::Monotone => self.monotone("asked for".into(), true, progress),
+            RouteSpec::Auto => self.measured(RouteChoice::Auto, progress),
+            RouteSpec::HighOrder if self.target.is_some() || self.face_values.is_some() => {
                 Err(refuse("high_order", "auto, monotone or cole_hopf with a target or face_value"))
             }
-            (RouteSpec::ColeHopf, _) => self.cole_hopf(progress),
-            (RouteSpec::Auto, None) => self.measured(RouteChoice::Auto, progress),
-            (RouteSpec::HighOrder, None) => self.measured(RouteChoice::HighOrder, progress),
+            RouteSpec::HighOrder => self.measured(RouteChoice::HighOrder, progress),
+            RouteSpec::ColeHopf if self.obstacle.is_some() => Err(refuse("cole_hopf", "auto or monotone with an obstacle")),
+            RouteSpec::ColeHopf => self.measured(RouteChoice::ColeHopf, progress),
         }
     }
 

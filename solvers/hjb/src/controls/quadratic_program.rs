@@ -12,6 +12,9 @@
 /// A constraint counts as satisfied within this fraction of its own size.
 const ROUNDING: f64 = 1e-13;
 
+/// A normal whose part outside the span of the active ones is below this fraction of it (squared) depends on them.
+const DEPENDENT: f64 = 1e-12;
+
 /// One linear constraint n'v >= c.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Constraint {
@@ -69,7 +72,12 @@ impl ActiveSet {
                 let blocked = self.blocking();
                 let power = dot(&self.direction, normal);
                 let size = dot(&constraints[entering].image, normal);
-                let full = if power > 1e-12 * size { -constraints[entering].slack(v) / power } else { f64::INFINITY };
+                // With m active constraints the direction is zero, whatever rounding leaves of it.
+                let full = if self.active.len() < normal.len() && power > DEPENDENT * size {
+                    -constraints[entering].slack(v) / power
+                } else {
+                    f64::INFINITY
+                };
                 let partial = blocked.map_or(f64::INFINITY, |(_, step)| step);
                 let step = full.min(partial);
                 if step == f64::INFINITY {
@@ -178,13 +186,14 @@ mod tests {
             (state >> 11) as f64 / (1u64 << 53) as f64 * 2.0 - 1.0
         };
         let (mut solved, mut infeasible) = (0, 0);
-        for _ in 0..400 {
+        for trial in 0..1000 {
             // R = [[1, r], [r, 2]], box [-1, 1]^2 and one strip.
             let r = 1.2 * random();
             let det = 2.0 - r * r;
             let inverse = [2.0 / det, -r / det, -r / det, 1.0 / det];
             let b = [3.0 * random(), 3.0 * random()];
-            let n = [random(), random()];
+            // Now and then a strip nearly parallel to a side of the box.
+            let n = [random(), if trial % 4 == 0 { 1e-4 * random() } else { random() }];
             let (lo, width) = (1.5 * random(), 0.3);
             let mut constraints = Vec::new();
             for k in 0..2 {
@@ -202,9 +211,9 @@ mod tests {
             let start = objective(&v);
             let found = ActiveSet::default().maximise(&constraints, start, f64::NEG_INFINITY, &mut v);
             let mut best = f64::NEG_INFINITY;
-            for i in 0..=400 {
-                for j in 0..=400 {
-                    let w = [-1.0 + 0.005 * i as f64, -1.0 + 0.005 * j as f64];
+            for i in 0..=200 {
+                for j in 0..=200 {
+                    let w = [-1.0 + 0.01 * i as f64, -1.0 + 0.01 * j as f64];
                     if constraints.iter().all(|c| c.slack(&w) >= -1e-12) {
                         best = best.max(objective(&w));
                     }
@@ -216,7 +225,7 @@ mod tests {
                     assert!(constraints.iter().all(|c| c.slack(&v) > -1e-11), "{v:?}");
                     assert!((objective(&v) - value).abs() < 1e-11, "{} {value}", objective(&v));
                     // The search misses the maximum by a spacing, and a thin strip altogether.
-                    assert!(value > best - 1e-12 && (value < best + 0.1 || best == f64::NEG_INFINITY), "{value} {best}");
+                    assert!(value > best - 1e-12 && (value < best + 0.2 || best == f64::NEG_INFINITY), "{value} {best}");
                     let mut again = [dot(&inverse[..2], &b), dot(&inverse[2..], &b)];
                     assert!(ActiveSet::default().maximise(&constraints, start, value + 1e-9, &mut again).is_none());
                 }
@@ -226,6 +235,6 @@ mod tests {
                 }
             }
         }
-        assert!(solved > 200 && infeasible > 20, "{solved} {infeasible}");
+        assert!(solved > 500 && infeasible > 50, "{solved} {infeasible}");
     }
 }

@@ -10,8 +10,9 @@
 //! largest eigenvalue that the H_i may have, each on the residual of the one before. For separable operators the error falls
 //! by a factor that depends on the logarithm of the condition number only; cross derivatives and periodic couplings are left
 //! to BiCGSTAB. No set-up beyond the shares of the diagonal and 8 (d + 2) bytes per node: prefer it to
-//! [`super::BiCgStab`] for stiff systems, to [`super::Multigrid`] unless they are extremely stiff: on 257^2 nodes with a rotating
-//! drift and stiffness 36, 360 and 3600 it took 4, 7 and 13 iterations and a third to an eighth of the time of multigrid.
+//! [`super::BiCgStab`] for stiff systems, to [`super::Multigrid`] unless they are extremely stiff or the noise very unequal:
+//! on 257^2 nodes with a rotating drift and stiffness 36, 360 and 3600 it took 4, 7 and 13 iterations and a third to an
+//! eighth of the time of multigrid.
 //! References: D. W. Peaceman, H. H. Rachford, J. Soc. Indust. Appl. Math. 3 (1955) 28-41; J. Douglas, Numer. Math. 4 (1962)
 //! 41-63; E. L. Wachspress, J. Soc. Indust. Appl. Math. 10 (1962) 339-350 (shifts).
 

@@ -5,7 +5,8 @@
 //! every matrix. Runs can be repeated bit by bit. ILU(0) needs about the square root of the stiffness in iterations,
 //! alternating-direction sweeps about its logarithm, multigrid a constant number of expensive ones. Measured on 257^2 and 49^3
 //! nodes, ILU(0) and sweeps cost the same at a stiffness of 4 (plane) and 20 (space); sweeps and multigrid at 4000 for
-//! isotropic noise between reflecting walls, while with rotation, drift out of the box or unequal noise the sweeps stay ahead.
+//! isotropic noise between reflecting walls (with very unequal noise multigrid is ahead by 2 there), while with a rotating
+//! drift the sweeps stay ahead.
 //! Sparse LU is kept where its cost does not matter.
 //! [`AutoMode::Timed`] lets every sensible candidate solve the first two systems and keeps the fastest for good: better on
 //! unusual matrices or machines, but it does not follow systems that become stiffer later (the rules do), and the

@@ -5,17 +5,21 @@
 //! shared by all components. Evaluation costs O(K d^2) a point for K components and one exponential each.
 
 use super::Law;
+use super::mixture_block::{LANES, Lane, MixtureBlock};
+use crate::dispatch::dispatch;
 use crate::error::ModelError;
-use crate::lanes::exp_in_place;
 use crate::points::{Points, PointsMut};
 use crate::spd::{Spd, symmetric};
 use faer::Mat;
 use rand::Rng;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
+use std::cell::Cell;
 
-/// Points evaluated together; a K x LANES table of exponents stays in cache for moderate K.
-const LANES: usize = 64;
+thread_local! {
+    /// Memory of [`GaussianMixture::evaluate`], kept between calls: a block of points is too little work for an allocation.
+    static SCRATCH: Cell<Vec<Lane>> = const { Cell::new(Vec::new()) };
+}
 
 /// A mixture of Gaussians in R^d.
 #[derive(Clone, Debug)]
@@ -56,7 +60,9 @@ impl GaussianMixture {
             check_vector(&format!("means[{i}]"), m, dim)?;
             flat.extend_from_slice(m);
         }
-        let covariances = covariances
+        // Equal covariances are one shared covariance, which is evaluated faster.
+        let distinct = if covariances.iter().all(|c| *c == covariances[0]) { 1 } else { k };
+        let covariances = covariances[..distinct]
             .iter()
             .enumerate()
             .map(|(i, c)| {
@@ -191,124 +197,27 @@ impl GaussianMixture {
     }
 
     fn evaluate(&self, x: Points<'_>, mut log_p: Option<&mut [f64]>, mut score: Option<PointsMut<'_>>) {
-        let mut table = vec![0.0; self.components() * LANES];
+        let mut scratch = SCRATCH.take();
+        scratch.resize(self.components() + 2 * self.dim, [0.0; LANES]);
         let mut start = 0;
         while start < x.len() {
             let n = LANES.min(x.len() - start);
-            let block = x.window(start..start + n);
-            let (top, sum) = self.responsibilities(block, &mut table);
-            if let Some(log_p) = log_p.as_deref_mut() {
-                for j in 0..n {
-                    log_p[start + j] = top[j] + sum[j].ln();
-                }
-            }
-            if let Some(score) = score.as_mut() {
-                self.score_of_block(block, &table, &sum, score.window(start..start + n));
-            }
+            let log_p = log_p.as_deref_mut().map(|l| &mut l[start..start + n]);
+            let score = score.as_mut().map(|s| s.window(start..start + n));
+            dispatch(MixtureBlock {
+                components: self.components(),
+                log_constants: &self.log_constants,
+                means: &self.means,
+                whitening: &self.whitening,
+                shared: self.shares_covariance(),
+                x: x.window(start..start + n),
+                log_p,
+                score,
+                scratch: &mut scratch,
+            });
             start += n;
         }
-    }
-
-    /// Fill `table[i][lane]` with exp(l_i - max l), l_i the log of component i's share of the density; returns max and sum.
-    fn responsibilities(&self, x: Points<'_>, table: &mut [f64]) -> ([f64; LANES], [f64; LANES]) {
-        let n = x.len();
-        let mut top = [f64::NEG_INFINITY; LANES];
-        for i in 0..self.components() {
-            let row = &mut table[i * LANES..i * LANES + n];
-            let mut q = [0.0; LANES];
-            self.for_each_whitened(i, x, |_, z| {
-                for (q, z) in q.iter_mut().zip(z) {
-                    *q += z * z;
-                }
-            });
-            let c = self.log_constants[i];
-            for j in 0..n {
-                row[j] = c - 0.5 * q[j];
-                top[j] = if row[j] > top[j] { row[j] } else { top[j] };
-            }
-        }
-        let mut sum = [0.0; LANES];
-        for i in 0..self.components() {
-            let row = &mut table[i * LANES..i * LANES + n];
-            for j in 0..n {
-                row[j] -= top[j];
-            }
-            exp_in_place(row);
-            for j in 0..n {
-                sum[j] += row[j];
-            }
-        }
-        (top, sum)
-    }
-
-    /// Call `visit(r, z_r)` for each row r of z = L_i^-1 (x - mu_i), lanes of one block at a time.
-    fn for_each_whitened(&self, i: usize, x: Points<'_>, mut visit: impl FnMut(usize, &[f64])) {
-        let (d, n) = (self.dim, x.len());
-        let w = &self.whitening[self.covariance_index(i) * d * d..][..d * d];
-        let mu = self.mean_of(i);
-        for r in 0..d {
-            let mut z = [0.0; LANES];
-            for s in 0..=r {
-                let (a, m) = (w[r * d + s], mu[s]);
-                for (z, x) in z[..n].iter_mut().zip(x.coord(s)) {
-                    *z += a * (x - m);
-                }
-            }
-            visit(r, &z[..n]);
-        }
-    }
-
-    /// score = -sum_i p_i C_i^-1 (x - mu_i), p_i the posterior weights.
-    fn score_of_block(&self, x: Points<'_>, table: &[f64], sum: &[f64; LANES], mut out: PointsMut<'_>) {
-        let (d, n) = (self.dim, x.len());
-        if self.shares_covariance() {
-            // C^-1 (mean of mu_i under the posterior weights - x)
-            let mut shift = vec![[0.0; LANES]; d];
-            for i in 0..self.components() {
-                let row = &table[i * LANES..i * LANES + n];
-                for (shift, &m) in shift.iter_mut().zip(self.mean_of(i)) {
-                    for (s, p) in shift[..n].iter_mut().zip(row) {
-                        *s += p * m;
-                    }
-                }
-            }
-            for (r, shift) in shift.iter_mut().enumerate() {
-                for j in 0..n {
-                    shift[j] = shift[j] / sum[j] - x.coord(r)[j];
-                }
-            }
-            let precision = self.covariances[0].inverse();
-            for r in 0..d {
-                let out = out.coord_mut(r);
-                out.fill(0.0);
-                for (s, shift) in shift.iter().enumerate() {
-                    let c = precision[(r, s)];
-                    for (o, s) in out.iter_mut().zip(shift) {
-                        *o += c * s;
-                    }
-                }
-            }
-            return;
-        }
-        out.fill(0.0);
-        for i in 0..self.components() {
-            let row = &table[i * LANES..i * LANES + n];
-            let w = &self.whitening[i * d * d..][..d * d];
-            // C^-1 (x - mu) = W' z, added row by row of W
-            self.for_each_whitened(i, x, |r, z| {
-                for s in 0..=r {
-                    let a = w[r * d + s];
-                    for ((o, p), z) in out.coord_mut(s).iter_mut().zip(row).zip(z) {
-                        *o -= p * a * z;
-                    }
-                }
-            });
-        }
-        for r in 0..d {
-            for (o, s) in out.coord_mut(r).iter_mut().zip(sum) {
-                *o /= s;
-            }
-        }
+        SCRATCH.set(scratch);
     }
 
     /// P(X_axis <= x) of one coordinate.

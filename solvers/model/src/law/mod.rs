@@ -1,6 +1,7 @@
 //! Probability laws on R^d: what initial laws, priors and tilted laws have in common.
 
 mod mixture;
+mod mixture_block;
 mod samples;
 
 pub use mixture::GaussianMixture;
