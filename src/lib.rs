@@ -16,12 +16,18 @@
 //! |---|---|---|---|
 //! | HJB, Howard iteration per step | [`hjb::HjbSolver`] | `solvers/hjb` | Forsyth and Labahn 2007 |
 //! | HJB, whole-horizon policy iteration | [`hjb::PolicyIteration`] | `solvers/hjb` | Howard 1960 |
-//! | upwind and hybrid differences | [`hjb::space`] | `solvers/hjb/src/space` | Wang and Forsyth 2008 |
+//! | HJB, high order in space, adaptive in time | [`hjb::SmoothSolver`] | `solvers/hjb/src/smooth` | Sommeijer, Shampine and Verwer 1998 |
+//! | HJB, linear (Cole-Hopf) in the logarithm | [`hjb::cole_hopf`] | `solvers/hjb/src/cole_hopf` | Fleming 1977 |
+//! | HJB, operator splitting | [`hjb::AdiSolver`] | `solvers/hjb/src/adi` | in 't Hout and Welfert 2009 |
+//! | choice of the route, certificate of accuracy | [`hjb::RouteSolver`], [`hjb::Certifier`] | `solvers/hjb/src/route` | |
+//! | finite sets of controls, any running cost, full G and R | [`hjb::SearchParams`] | `solvers/hjb/src/controls` | |
+//! | upwind, hybrid and fitted differences, cross derivatives | [`hjb::space`] | `solvers/hjb/src/space` | Wang and Forsyth 2008; Scharfetter and Gummel 1969 |
 //! | implicit Euler, Crank-Nicolson with Rannacher start, TR-BDF2 | [`hjb::time`] | `solvers/hjb/src/time` | Rannacher 1984; Bank et al. 1985 |
 //! | discounted infinite horizon, exit and hitting problems | [`hjb::StationarySolver`] | `solvers/hjb` | Howard 1960; Shortley and Weller 1938 |
 //! | optimal stopping | [`hjb::HjbSolver::with_obstacle`] | `solvers/hjb` | Forsyth and Vetzal 2002 |
-//! | tridiagonal, sparse LU, BiCGSTAB, multigrid | [`hjb::linear`] | `solvers/hjb/src/linear` | |
-//! | Fokker-Planck by the transposed generator | [`hjb::FokkerPlanck`] | `solvers/hjb` | Chang and Cooper 1970 |
+//! | tridiagonal, sparse LU, BiCGSTAB, multigrid, ADI | [`hjb::linear`] | `solvers/hjb/src/linear` | |
+//! | Fokker-Planck by the transposed generator, exact adjoint, stationary density | [`hjb::FokkerPlanck`], [`hjb::AdjointLaw`], [`hjb::StationaryDensity`] | `solvers/hjb` | Chang and Cooper 1970 |
+//! | controlled diffusions from formulas | [`model::formulated`] | `solvers/model/src/formulated` | |
 //! | Euler-Maruyama ensembles | [`rollout::Ensemble`] | `solvers/rollout` | Salmon et al. 2011 (noise) |
 //! | PI-FT on a grid | [`pift::PiFt`] | `solvers/pift` | arXiv:2412.18164 |
 //! | law of the discrete chain | [`pift::ChainLaw`] | `solvers/pift` | |
@@ -31,8 +37,11 @@
 //! # Which solver should I use
 //!
 //! * The exact answer of a fine-tuning problem with a mixture prior and constant KL weight: [`model::exact::closed_form`].
-//! * The exact answer on a grid for anything else: [`hjb::HjbSolver`] with the default schemes; add
-//!   [`hjb::Space::Upwind`] and [`hjb::Time::ImplicitEuler`] when monotonicity matters more than order.
+//! * The exact answer on a grid for anything else: [`hjb::RouteSolver`], which chooses between the next two and certifies.
+//! * Smooth data, no kinks: [`hjb::SmoothSolver`]. Kinks, obstacles, targets, finite sets of controls: [`hjb::HjbSolver`] with
+//!   the default schemes; add [`hjb::Space::Upwind`] and [`hjb::Time::ImplicitEuler`] when monotonicity matters more than order.
+//! * No horizon (discount, exit, hitting): [`hjb::StationarySolver`]; rare events at constant temperature, where exp(V) spans
+//!   many decades: [`hjb::cole_hopf`].
 //! * The discrete-time answer: [`pift::PiFt`]. Its distance to the continuous one: [`bridge::bridge`].
 //! * The law and the objective of a policy: [`rollout::Ensemble`] in any dimension, [`hjb::FokkerPlanck`] on a grid.
 

@@ -24,8 +24,8 @@ pub(super) fn run(session: &Session<ControlledProblem>) -> Result<(), RunError> 
     }
     for point in &r.start {
         let control = if point.control.is_empty() { String::new() } else { format!(", v = {}", list(&point.control)) };
-        let exact = point.exact_value.map_or(String::new(), |v| format!(" (known: V = {v:.6})"));
-        summary.push(format!("  at x = {}: V = {:.6}{control}{exact}", list(&point.x), point.value));
+        let exact = point.exact_value.map_or(String::new(), |v| format!(" (known: V = {})", digits(v)));
+        summary.push(format!("  at x = {}: V = {}{control}{exact}", list(&point.x), digits(point.value)));
     }
     report.controlled = Some(run.report);
     session.finish(report, run.failure, &summary)
@@ -33,12 +33,37 @@ pub(super) fn run(session: &Session<ControlledProblem>) -> Result<(), RunError> 
 
 /// A vector for a summary.
 fn list(v: &[f64]) -> String {
-    let shown: Vec<String> = v
-        .iter()
-        .map(|x| format!("{:.6}", (x * 1e6).round() / 1e6 + 0.0).trim_end_matches('0').trim_end_matches('.').into())
-        .collect();
+    let shown: Vec<String> = v.iter().map(|&x| digits(x)).collect();
     match shown.as_slice() {
         [one] => one.clone(),
         _ => format!("({})", shown.join(", ")),
+    }
+}
+
+/// Seven significant digits, without trailing zeros; a number below rounding of anything near one is zero.
+fn digits(x: f64) -> String {
+    let magnitude = x.abs();
+    if magnitude < 1e-15 {
+        return "0".into();
+    }
+    if !(1e-4..1e7).contains(&magnitude) {
+        return format!("{x:.3e}");
+    }
+    let places = (6 - magnitude.log10().floor() as i32).max(0) as usize;
+    let text = format!("{x:.places$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::digits;
+
+    #[test]
+    fn numbers_keep_seven_digits() {
+        let cases = [(0.1366518398, "0.1366518"), (1.0, "1"), (-2.5, "-2.5"), (1.884e-7, "1.884e-7"), (0.0, "0"), (1234567.0, "1234567")];
+        for (x, text) in cases {
+            assert_eq!(digits(x), text);
+        }
+        assert_eq!(digits(f64::NAN), "NaN");
     }
 }
