@@ -1,137 +1,175 @@
-//! Throughput of simulation on one thread: an Ornstein-Uhlenbeck process against a plain scalar loop, and the fine-tuned mixture
-//! under its optimal policy from a grid table.
+//! Throughput of simulation against plain scalar loops, with an exact score and from tables, and what limits it.
 //!
-//! Printed first: moments and objectives against the closed forms, and the ratio engine / plain loop, timed in turn in the same
-//! run. The two do not do the same: the plain loop (xoshiro256++ and the ziggurat, one generator for all paths) gives mean and
-//! variance of X_T; the engine addresses its noise by (seed, path, step), evaluates drift and policy through the traits, checks
-//! every step for infinities, and also returns costs, rewards, objective with standard errors, and the range.
+//! Printed first: estimates against the closed forms, and the ratios, each the median over pairs of runs timed in turn in the same
+//! process. The engine and the plain loops do not do the same: the loops (xoshiro256++ and the ziggurat) give a mean; the engine
+//! addresses its noise by (seed, path, step), evaluates drift and policy through the traits, checks every step for infinities,
+//! and also returns costs, rewards, objective with standard errors, and the range.
 
 mod common;
 
+use common::simulation::{
+    DoubleWell, MIXTURE, OU, OrnsteinUhlenbeck, WELL, double_well_policy, mixture, mixture_exact, plain_mixture, plain_ou,
+    tabulated,
+};
 use common::{Outcome, mixture_1d, paired, settings};
 use criterion::{SamplingMode, Throughput};
 use hjbridge::hjb::{HjbParams, HjbSolver};
+use hjbridge::model::dispatch::InstructionSet;
 use hjbridge::model::{
-    Coefficients, ControlledDiffusion, Extrapolation, Interpolation, MatrixCoefficient, Points, PointsMut, ZeroFeedback,
+    ControlledDiffusion, Extrapolation, Feedback, FineTuning, Interpolation, ZeroFeedback, lanes::exp_in_place,
 };
+use hjbridge::rollout::noise::{LANES, NormalStream};
 use hjbridge::rollout::{Ensemble, InitialState, RolloutParams};
 use hjbridge::run::{Silent, rollout, solve};
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
+use std::hint::black_box;
+use std::time::Instant;
 
 const STEPS: usize = 200;
-const OU_PATHS: usize = 100_000;
-const MIXTURE_PATHS: usize = 20_000;
+const MIXTURE_1D_PATHS: usize = 20_000;
 
-/// dX = (v - X) dt + dB on [0, 1], g = X_1.
-struct OrnsteinUhlenbeck;
-
-impl Coefficients for OrnsteinUhlenbeck {
-    fn drift(&self, x: Points<'_>, mut out: PointsMut<'_>) {
-        for (o, x) in out.coord_mut(0).iter_mut().zip(x.coord(0)) {
-            *o = -x;
-        }
-    }
-    fn control_matrix(&self) -> MatrixCoefficient<'_> {
-        MatrixCoefficient::Scaled(1.0)
-    }
-    fn diffusion(&self) -> MatrixCoefficient<'_> {
-        MatrixCoefficient::Scaled(1.0)
-    }
-    fn control_weight(&self) -> MatrixCoefficient<'_> {
-        MatrixCoefficient::Scaled(1.0)
-    }
-}
-
-impl ControlledDiffusion for OrnsteinUhlenbeck {
-    fn dim(&self) -> usize {
-        1
-    }
-    fn control_dim(&self) -> usize {
-        1
-    }
-    fn horizon(&self) -> f64 {
-        1.0
-    }
-    fn at(&self, _t: f64) -> Box<dyn Coefficients + '_> {
-        Box::new(self)
-    }
-    fn terminal_reward(&self, x: Points<'_>, out: &mut [f64]) {
-        out.copy_from_slice(x.coord(0));
-    }
-}
-
-/// Mean and variance of X_1 from X_0 = 1 by the shortest loop there is.
-fn plain_loop() -> (f64, f64) {
-    let h = 1.0 / STEPS as f64;
-    let root = h.sqrt();
-    let mut rng = SmallRng::seed_from_u64(1);
-    let (mut sum, mut squares) = (0.0, 0.0);
-    for _ in 0..OU_PATHS {
-        let mut x = 1.0f64;
-        for _ in 0..STEPS {
-            let xi: f64 = rng.sample(StandardNormal);
-            x += -x * h + root * xi;
-        }
-        sum += x;
-        squares += x * x;
-    }
-    let n = OU_PATHS as f64;
-    (sum / n, (squares - sum * sum / n) / (n - 1.0))
-}
-
-fn one_thread(paths: usize) -> RolloutParams {
-    RolloutParams { paths, steps: STEPS, seed: 1, threads: Some(1), ..RolloutParams::default() }
+fn threads((paths, steps): (usize, usize), threads: usize) -> RolloutParams {
+    RolloutParams { paths, steps, seed: 1, threads: Some(threads), ..RolloutParams::default() }
 }
 
 /// Million path-steps a second.
-fn rate(paths: usize, seconds: f64) -> f64 {
-    1e-6 * (paths * STEPS) as f64 / seconds
+fn rate((paths, steps): (usize, usize), seconds: f64) -> f64 {
+    1e-6 * (paths * steps) as f64 / seconds
 }
 
-fn main() -> Outcome<()> {
-    let mut criterion = settings();
+/// The least of `runs` timings, in seconds.
+fn least(runs: usize, mut task: impl FnMut()) -> f64 {
+    let timed = |_| {
+        let start = Instant::now();
+        task();
+        start.elapsed().as_secs_f64()
+    };
+    (0..runs).map(timed).fold(f64::INFINITY, f64::min)
+}
 
+/// What the machine gives: normal numbers and exponentials a second, on one core and without anything else.
+fn limits() {
+    println!("limits of one core, {:?} detected", InstructionSet::detected());
+    let stream = NormalStream::new(1, 0);
+    for set in InstructionSet::ALL {
+        let mut z = [[0.0; LANES]; 4];
+        let seconds = least(7, || {
+            for group in 0..20_000 {
+                let [a, b, c, d] = &mut z;
+                stream.fill_with(set, 7, group, 0, [a, b, c, d]);
+                black_box(&z);
+            }
+        });
+        println!("  normal numbers, {set:?}: {:.0} M/s", 1e-6 * 20_000.0 * 256.0 / seconds);
+    }
+    let mut x = [0.0; 1024];
+    let seconds = least(7, || {
+        for _ in 0..5_000 {
+            x.iter_mut().enumerate().for_each(|(i, x)| *x = -0.01 * i as f64);
+            exp_in_place(&mut x);
+            black_box(&x);
+        }
+    });
+    println!("  exponentials: {:.0} M/s", 1e-6 * 5_000.0 * 1024.0 / seconds);
+}
+
+fn ornstein_uhlenbeck() -> Outcome<()> {
     let zero = ZeroFeedback { dim: 1, control_dim: 1 };
-    let start = || InitialState::Point(vec![1.0]);
-    let engine = Ensemble::new(&OrnsteinUhlenbeck, &zero, start(), one_thread(OU_PATHS))?;
-    let (summary, _) = engine.run()?;
+    let engine = |n| Ensemble::new(&OrnsteinUhlenbeck, &zero, InitialState::Point(vec![1.0]), threads(OU, n));
+    let (one, two) = (engine(1)?, engine(2)?);
+    let summary = one.run()?.0;
     // X_N of the Euler chain is normal with mean a^N and variance h (1 - a^2N) / (1 - a^2), a = 1 - h.
-    let h = 1.0 / STEPS as f64;
+    let (paths, steps) = OU;
+    let h = 2.0 / steps as f64;
     let a = 1.0 - h;
-    let (mean, variance) = (a.powi(STEPS as i32), h * (1.0 - a.powi(2 * STEPS as i32)) / (1.0 - a * a));
-    let (exact_mean, exact_variance) = ((-1.0f64).exp(), 0.5 * (1.0 - (-2.0f64).exp()));
-    let n = OU_PATHS as f64;
+    let (mean, variance) = (a.powi(steps as i32), h * (1.0 - a.powi(2 * steps as i32)) / (1.0 - a * a));
+    let n = paths as f64;
     let (se_mean, se_variance) = ((variance / n).sqrt(), variance * (2.0 / (n - 1.0)).sqrt());
-    println!("Ornstein-Uhlenbeck, {OU_PATHS} paths x {STEPS} steps, one thread");
-    println!("  closed form of X_1: mean {exact_mean:.5}, variance {exact_variance:.5}");
-    for (name, (m, v)) in [("engine", (summary.mean[0].mean, summary.covariance[0])), ("plain loop", plain_loop())] {
+    println!("Ornstein-Uhlenbeck, {paths} paths x {steps} steps");
+    for (name, (m, v)) in [("engine", (summary.mean[0].mean, summary.covariance[0])), ("plain loop", plain_ou(true))] {
         println!(
-            "  {name}: error of the mean {:.1e}, of the variance {:.1e}; against the law of the Euler chain z = {:.2}, {:.2}",
-            m - exact_mean,
-            v - exact_variance,
+            "  {name}: mean and variance at z = {:.2}, {:.2} of the Euler chain's law",
             (m - mean) / se_mean,
             (v - variance) / se_variance
         );
     }
-    let p = paired(9, || engine.run(), plain_loop);
+    for (name, each) in [("one keyed generator for each path", true), ("one generator for all paths", false)] {
+        let p = paired(9, || one.run(), || plain_ou(each));
+        let (engine, plain) = (rate(OU, p.first), rate(OU, p.second));
+        println!(
+            "  engine {engine:.0} M path-steps/s, plain loop with {name} {plain:.0} M: ratio {:.2} ({:.2} to {:.2})",
+            p.ratio, p.range.0, p.range.1
+        );
+    }
+    let p = paired(9, || two.run(), || one.run());
+    println!("  two threads / one thread: {:.2} ({:.2} to {:.2})", p.ratio, p.range.0, p.range.1);
+    Ok(())
+}
+
+fn mixture_2d() -> Outcome<()> {
+    let zero = ZeroFeedback { dim: 2, control_dim: 2 };
+    let problem = mixture()?;
+    fn engine<'a>(problem: &'a FineTuning, zero: &'a dyn Feedback, n: usize) -> Outcome<Ensemble<'a>> {
+        Ok(Ensemble::new(problem, zero, InitialState::Law(problem.initial_law()), threads(MIXTURE, n))?)
+    }
+    let (one, two) = (engine(&problem, &zero, 1)?, engine(&problem, &zero, 2)?);
+    let reward = one.run()?.0.terminal_reward;
+    println!("reverse diffusion of 8 Gaussians in the plane, {} paths x {} steps", MIXTURE.0, MIXTURE.1);
     println!(
-        "  engine {:.0} M path-steps/s, plain loop {:.0} M: engine / plain {:.2} (from {:.2} to {:.2} in 9 pairs)",
-        rate(OU_PATHS, p.first),
-        rate(OU_PATHS, p.second),
+        "  mean reward {:.5} (standard error {:.1e}), plain loop {:.5}; law at the end, without the error of N(0, I) and of the steps, {:.5}",
+        reward.mean,
+        reward.standard_error,
+        plain_mixture(),
+        mixture_exact()
+    );
+    let p = paired(5, || one.run(), plain_mixture);
+    println!(
+        "  engine {:.1} M path-steps/s, plain loop {:.1} M: ratio {:.2} ({:.2} to {:.2})",
+        rate(MIXTURE, p.first),
+        rate(MIXTURE, p.second),
         p.ratio,
         p.range.0,
         p.range.1
     );
+    let p = paired(5, || two.run(), || one.run());
+    println!("  two threads / one thread: {:.2} ({:.2} to {:.2})", p.ratio, p.range.0, p.range.1);
+    for slices in [2, 51] {
+        let table = tabulated(&problem, slices)?;
+        let tabulated = engine(&table, &zero, 1)?;
+        let p = paired(5, || tabulated.run(), || one.run());
+        println!(
+            "  score from a cubic table of 257 x 257 nodes x {slices} times: {:.1} M path-steps/s, {:.2} of the exact score's rate",
+            rate(MIXTURE, p.first),
+            p.ratio
+        );
+    }
+    Ok(())
+}
+
+fn double_well() -> Outcome<()> {
+    let policy = double_well_policy()?;
+    println!("double well in R^10, policy from ten tables on lines, {} paths x {} steps", WELL.0, WELL.1);
+    for n in [1, 2] {
+        let engine = Ensemble::new(&DoubleWell, &policy, InitialState::Point(vec![0.0; DoubleWell.dim()]), threads(WELL, n))?;
+        let seconds = least(5, || drop(black_box(engine.run())));
+        println!("  {n} thread(s): {seconds:.3} s, {:.1} M path-steps/s", rate(WELL, seconds));
+    }
+    Ok(())
+}
+
+fn main() -> Outcome<()> {
+    let mut criterion = settings();
+    limits();
+    ornstein_uhlenbeck()?;
+    mixture_2d()?;
+    double_well()?;
 
     let mut problem = mixture_1d()?;
-    problem.file.paths = MIXTURE_PATHS;
+    problem.file.paths = MIXTURE_1D_PATHS;
     let solved = solve(&problem, problem.file.time_steps, &Silent)?;
     let report = rollout(&problem, &solved, STEPS, Some(1), &Silent)?.report;
     let exact = solved.report.objective_exact.unwrap_or(f64::NAN);
     println!(
-        "fine-tuned mixture, {MIXTURE_PATHS} paths x {STEPS} steps, policy from an 801 x 801 table; E V(0,Y_0) = {exact:.6}"
+        "fine-tuned mixture, {MIXTURE_1D_PATHS} paths x {STEPS} steps, policy from an 801 x 801 table; E V(0,Y_0) = {exact:.6}"
     );
     println!(
         "  objective {:.5}, standard error {:.1e}; bias of the Euler chain {:.1e}; z against that chain {:.2}",
@@ -147,24 +185,26 @@ fn main() -> Outcome<()> {
         report.final_mean_exact.unwrap_or(f64::NAN)
     );
 
+    let zero = ZeroFeedback { dim: 1, control_dim: 1 };
+    let ou = Ensemble::new(&OrnsteinUhlenbeck, &zero, InitialState::Point(vec![1.0]), threads(OU, 1))?;
     let mut group = criterion.benchmark_group("rollout/ornstein_uhlenbeck");
     group.sampling_mode(SamplingMode::Flat);
-    group.throughput(Throughput::Elements((OU_PATHS * STEPS) as u64));
-    group.bench_function("engine", |b| b.iter(|| engine.run()));
-    group.bench_function("plain scalar loop", |b| b.iter(plain_loop));
+    group.throughput(Throughput::Elements((OU.0 * OU.1) as u64));
+    group.bench_function("engine", |b| b.iter(|| ou.run()));
+    group.bench_function("plain scalar loop", |b| b.iter(|| plain_ou(true)));
     group.finish();
 
     let mut group = criterion.benchmark_group("rollout/mixture_1d");
     group.sampling_mode(SamplingMode::Flat);
-    group.throughput(Throughput::Elements((MIXTURE_PATHS * STEPS) as u64));
+    group.throughput(Throughput::Elements((MIXTURE_1D_PATHS * STEPS) as u64));
     let hjb = HjbParams { steps: problem.file.time_steps, ..HjbParams::default() };
     let (value, _) = HjbSolver::new(&problem.model, problem.grid.clone(), hjb)?.solve()?;
     let law = || InitialState::Law(problem.model.initial_law());
-    let uncontrolled = Ensemble::new(&problem.model, &zero, law(), one_thread(MIXTURE_PATHS))?;
+    let uncontrolled = Ensemble::new(&problem.model, &zero, law(), threads((MIXTURE_1D_PATHS, STEPS), 1))?;
     group.bench_function("pre-trained (score only)", |b| b.iter(|| uncontrolled.run()));
     for (interpolation, name) in [(Interpolation::Cubic, "cubic table"), (Interpolation::Linear, "linear table")] {
         let policy = value.feedback(interpolation, Extrapolation::Linear)?;
-        let controlled = Ensemble::new(&problem.model, &policy, law(), one_thread(MIXTURE_PATHS))?;
+        let controlled = Ensemble::new(&problem.model, &policy, law(), threads((MIXTURE_1D_PATHS, STEPS), 1))?;
         group.bench_function(name, |b| b.iter(|| controlled.run()));
     }
     group.finish();

@@ -1,6 +1,8 @@
 //! What the benches share: the problem, short criterion settings, errors against the closed form, paired timings.
 #![allow(dead_code)] // each bench uses its part
 
+pub mod simulation;
+
 use criterion::Criterion;
 use hjbridge::hjb::{HjbInfo, HjbParams, HjbSolver};
 use hjbridge::model::exact::{ClosedForm, closed_form};

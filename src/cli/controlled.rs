@@ -1,6 +1,6 @@
 //! `solve` on a controlled diffusion given by formulas.
 
-use super::common::{Session, route_lines, shown};
+use super::common::{Session, route_lines, shown, shown_order};
 use crate::problem::ControlledProblem;
 use crate::report::draw_controlled;
 use crate::run::{RunError, solve_controlled};
@@ -15,6 +15,17 @@ pub(super) fn run(session: &Session<ControlledProblem>) -> Result<(), RunError> 
     let r = &run.report;
     let mut summary = session.heading();
     summary.extend(route_lines(problem.grid.len(), r.seconds, &r.route, problem.model.control_dim() > 0));
+    if let Some(start) = r.route.certificate.as_ref().and_then(|c| c.richardson.as_ref()).and_then(|e| e.at_start.as_ref()) {
+        let control = match problem.model.control_dim() {
+            0 => String::new(),
+            _ => format!(", of the control {:.1e} ({:.1e} on average)", start.control_error, start.control_mean_error),
+        };
+        summary.push(format!(
+            "  of that at t = 0: error of V about {}{control} (order {})",
+            shown(Some(start.value_error)),
+            shown_order(start.observed_order)
+        ));
+    }
     if r.value_error.is_some() || r.control_error.is_some() {
         summary.push(format!(
             "  against the known solution: sup error of V {}, of v {}",
@@ -60,7 +71,8 @@ mod tests {
 
     #[test]
     fn numbers_keep_seven_digits() {
-        let cases = [(0.1366518398, "0.1366518"), (1.0, "1"), (-2.5, "-2.5"), (1.884e-7, "1.884e-7"), (0.0, "0"), (1234567.0, "1234567")];
+        let cases =
+            [(0.1366518398, "0.1366518"), (1.0, "1"), (-2.5, "-2.5"), (1.884e-7, "1.884e-7"), (0.0, "0"), (1234567.0, "1234567")];
         for (x, text) in cases {
             assert_eq!(digits(x), text);
         }

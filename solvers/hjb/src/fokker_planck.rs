@@ -219,7 +219,8 @@ impl<'a> FokkerPlanck<'a> {
             path.push(0.0, mass.clone());
         }
         for stage in p.time.stages(h, p.steps) {
-            let t = stage.elapsed(h);
+            // N h may miss T by a rounding
+            let t = if stage.completes() == Some(p.steps) { self.model.horizon() } else { stage.elapsed(h) };
             if stage.explicit != 0.0 {
                 forward.adjoint.multiply(&mass, &mut slope);
             }

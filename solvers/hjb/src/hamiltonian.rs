@@ -42,17 +42,17 @@ pub struct Policy {
     pub slope: Vec<Slope>,
 }
 
-/// The linear operator of one policy: V -> L^v V - rho V + l - v'Rv/2.
+/// The linear operator of one policy: V -> L^v V - rho V + l - c(v).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operator {
     /// L^v - rho, with the diagonal first.
     pub generator: StencilMatrix,
-    /// l - v'Rv/2 (and what boundary data on a target set contribute).
+    /// l - c(v) (and what boundary data on a target set contribute).
     pub running: Vec<f64>,
 }
 
 impl Operator {
-    /// out = L^v V - rho V + l - v'Rv/2.
+    /// out = L^v V - rho V + l - c(v).
     pub fn apply(&self, value: &[f64], out: &mut [f64]) {
         out.copy_from_slice(&self.running);
         self.generator.multiply_add(1.0, value, out);
@@ -242,7 +242,7 @@ impl<'a> Hamiltonian<'a> {
     }
 
     /// For the value V at the current time: the maximising policy, its operator, and the maximum itself,
-    /// `maximum` = max_v { L^v V + l - v'Rv/2 } - rho V. O(d n), no allocation.
+    /// `maximum` = max_v { L^v V + l - c(v) } - rho V. O(d n), no allocation.
     pub fn maximise(&mut self, value: &[f64], policy: &mut Policy, operator: &mut Operator, maximum: &mut [f64]) {
         if self.search.is_some() {
             return self.maximise_by_search(value, policy, operator, maximum);

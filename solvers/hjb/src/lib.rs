@@ -49,8 +49,8 @@
 
 mod adi;
 mod adjoint;
-pub mod certificate;
 mod axis_maximum;
+pub mod certificate;
 mod coefficients;
 pub mod cole_hopf;
 mod controls;
@@ -83,18 +83,18 @@ mod stencil;
 mod step;
 pub mod time;
 
-pub use controls::SearchParams;
-pub use certificate::{
-    AccuracyCertificate, CertificateParams, Certifier, ResidualCertificate, ResidualSampling, RichardsonCertificate,
-};
 pub use adi::{AdiInfo, AdiParams, AdiScheme, AdiSolver};
 pub use adjoint::{AdjointInfo, AdjointLaw, Objective, PolicySequence};
+pub use certificate::{
+    AccuracyCertificate, CertificateParams, Certifier, ErrorAtStart, ResidualCertificate, ResidualSampling, RichardsonCertificate,
+};
+pub use controls::SearchParams;
 pub use error::{HjbError, IntegrationFailure, LinearError};
 pub use evaluation::{Evaluation, EvaluationParams, FarthestPoint, ValueSlice};
 pub use exit::{FaceValues, LevelSet, Placement, TargetSet, TimedLevelSet};
+pub use faces::{Face, Faces};
 pub use fokker_planck::{FokkerPlanck, FokkerPlanckInfo, FokkerPlanckParams, LawPath, masses_from_log_density};
 pub use generator::Generator;
-pub use faces::{Face, Faces};
 pub use hamiltonian::{Hamiltonian, Operator, Policy};
 pub use linear::LinearSolverChoice;
 pub use monotonicity::{Monotonicity, ViolationCause};

@@ -126,8 +126,10 @@ pub struct HjbInfo {
 pub(crate) fn workspace_bytes(n: usize, d: usize, m: usize) -> u64 {
     let n = n as u64;
     let (d, m) = (d as u64, m as u64);
-    // Coefficients, difference weights, rates, windows, policy, three stencil matrices, vectors: 8-byte entries per node.
-    let arrays = 8 * n * (16 * d + 10 * m + 3 * (2 * d + 1) + 12);
+    // Coefficients, difference weights, rates, windows, policy, three stencil matrices with their diagonal neighbours,
+    // vectors, and full G and R with their search: 8-byte entries per node, for the worst case of each.
+    let stencil = 2 * d + 1 + 2 * d * (d - 1);
+    let arrays = 8 * n * (22 * d + 10 * m + 3 * stencil + 2 * d * m + 2 * m * m + d * d + 12);
     // Fill of a sparse LU, measured for d = 2 and scaled with the known exponent for d >= 3.
     let size = n as f64;
     let factors = match d {

@@ -1,7 +1,7 @@
 //! Maximise or minimise.
 //!
-//! The solvers maximise E[ g + int ( l - v'Rv/2 ) dt ]. With [`Sense::Minimise`] the same model is read as a cost: its
-//! terminal and running "rewards" g, l are costs and E[ g + int ( l + v'Rv/2 ) dt ] is minimised; the value, wherever it is
+//! The solvers maximise E[ g + int ( l - c(v) ) dt ]. With [`Sense::Minimise`] the same model is read as a cost: its
+//! terminal and running "rewards" g, l are costs and E[ g + int ( l + c(v) ) dt ] is minimised; the value, wherever it is
 //! reported, is that least cost. Inside, the negative of the cost is maximised, so both senses share every line of code.
 
 use hjbridge_model::{Coefficients, ControlCost, ControlSet, ControlledDiffusion, MatrixCoefficient, Points, PointsMut};
@@ -10,10 +10,10 @@ use serde::Serialize;
 /// Whether the functional of the model is maximised or minimised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
 pub enum Sense {
-    /// Maximise E[ g + int ( l - v'Rv/2 ) dt ].
+    /// Maximise E[ g + int ( l - c(v) ) dt ].
     #[default]
     Maximise,
-    /// Minimise E[ g + int ( l + v'Rv/2 ) dt ].
+    /// Minimise E[ g + int ( l + c(v) ) dt ].
     Minimise,
 }
 

@@ -1,6 +1,6 @@
 //! The HJB solver: backward in time, Howard's policy iteration in each implicit stage.
 //!
-//! Solves V_t + f.grad V + (1/2) sum_i a_ii V_ii + l - rho V + sup_v { (G v).grad V - v'Rv/2 } = 0, V(T) = g, on a tensor
+//! Solves V_t + f.grad V + (1/2) sum_ij a_ij V_ij + l - rho V + sup_v { (G v).grad V - c(v) } = 0, V(T) = g, on a tensor
 //! grid; with an obstacle psi (optimal stopping) the maximum of the left side and psi - V is zero, and V(T) = max(g, psi).
 //! On a target set or a Dirichlet face the value is prescribed and the process ends there (exit problems):
 //! V(t,x) = E[ int_t^{tau ^ T} ... + g(tau ^ T, X_{tau ^ T}) ], the data entering each implicit stage at its own time.

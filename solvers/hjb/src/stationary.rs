@@ -1,8 +1,8 @@
 //! Stationary problems by Howard's policy iteration: infinite horizon with discount, exit and hitting problems.
 //!
-//!   rho V = sup_v { L^v V + l - v'Rv/2 }  outside the target set,   V = g  on it,
+//!   rho V = sup_v { L^v V + l - c(v) }  outside the target set,   V = g  on it,
 //!
-//! the value of E[ int_0^tau e^{-rho t} (l - v'Rv/2) dt + e^{-rho tau} g(X_tau) ] with tau the time of hitting the target
+//! the value of E[ int_0^tau e^{-rho t} (l - c(v)) dt + e^{-rho tau} g(X_tau) ] with tau the time of hitting the target
 //! (infinite without one; then rho > 0 is needed). Nodes of Dirichlet faces belong to the target, with the model's terminal
 //! reward as g unless other data are given. Coefficients are those of the model at t = 0; its horizon is not used. Each iteration solves one linear system with rho - L^v and maximises the discrete Hamiltonian;
 //! with a monotone generator V increases at every node, and the iteration is Newton's method: locally quadratic.
@@ -206,7 +206,8 @@ impl<'a> StationarySolver<'a> {
         let (n, d, m) = (self.grid.len(), self.grid.dim(), self.model.control_dim());
         check_memory(workspace_bytes(n, d, m), p.memory_limit)?;
         let oriented = Oriented { model: self.model, sense: p.sense };
-        let mut hamiltonian = Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?.with_search(p.search)?;
+        let mut hamiltonian =
+            Hamiltonian::new(&oriented, self.grid.clone(), p.space.scheme(), p.boundary)?.with_search(p.search)?;
         let discount = hamiltonian.discount();
         let faces = hamiltonian.geometry().dirichlet_nodes();
         let (mut inside, mut cut_edges) = (Vec::new(), 0);

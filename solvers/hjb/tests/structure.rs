@@ -5,8 +5,8 @@ mod common;
 
 use common::{Matrix, Problem, Scalar, line, mixture, orders, square};
 use hjbridge_hjb::{
-    Face, Generator, HjbError, HjbParams, HjbSolver, LinearSolverChoice, PolicyIteration, PolicyIterationParams, Space,
-    Storage, Time, ViolationCause,
+    Face, Generator, HjbError, HjbParams, HjbSolver, LinearSolverChoice, PolicyIteration, PolicyIterationParams, Space, Storage,
+    Time, ViolationCause,
 };
 use hjbridge_model::ControlSet;
 use hjbridge_model::grid::{Axis, TensorGrid};
@@ -180,7 +180,8 @@ fn a_monotone_scheme_keeps_the_bounds_of_a_step() {
         let problem = Problem { terminal: step.clone(), ..uncontrolled(1.0, sigma, 1.0) };
         for space in [Space::Upwind, Space::Hybrid] {
             for boundary in [Face::Extrapolated, Face::Reflecting] {
-                let params = HjbParams { space, time: Time::ImplicitEuler, boundary: boundary.into(), steps: 20, ..Default::default() };
+                let params =
+                    HjbParams { space, time: Time::ImplicitEuler, boundary: boundary.into(), steps: 20, ..Default::default() };
                 let (v, info) = HjbSolver::new(&problem, line(-4.0, 4.0, 81), params).unwrap().solve().unwrap();
                 assert!(info.monotonicity.is_monotone());
                 assert!((0..=20).all(|k| v.value(k).iter().all(|v| v.abs() <= 1.0 + 1e-13)));

@@ -67,6 +67,11 @@ pub trait Coefficients: Send + Sync {
         out.fill(0.0);
     }
 
+    /// Bytes of tables that evaluations read ([`VectorField::table_bytes`]); the default is none.
+    fn table_bytes(&self) -> usize {
+        0
+    }
+
     /// Write the running reward l; the default is zero.
     fn running_reward(&self, _x: Points<'_>, out: &mut [f64]) {
         out.fill(0.0);
@@ -92,6 +97,9 @@ impl<C: Coefficients + ?Sized> Coefficients for &C {
     }
     fn running_reward(&self, x: Points<'_>, out: &mut [f64]) {
         (**self).running_reward(x, out);
+    }
+    fn table_bytes(&self) -> usize {
+        (**self).table_bytes()
     }
 }
 

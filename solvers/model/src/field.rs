@@ -28,6 +28,12 @@ pub trait VectorField: Send + Sync {
         0
     }
 
+    /// Bytes of tables that evaluations read, 0 for a formula. A caller with many blocks of points and many times may choose the
+    /// order of its loops by it.
+    fn table_bytes(&self) -> usize {
+        0
+    }
+
     /// Whether the field is known to be zero everywhere, so that it need not be evaluated.
     fn is_zero(&self) -> bool {
         false

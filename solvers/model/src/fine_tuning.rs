@@ -221,6 +221,9 @@ impl Coefficients for CoefficientsAt<'_> {
     fn control_weight(&self) -> MatrixCoefficient<'_> {
         MatrixCoefficient::Scaled(self.beta * self.b)
     }
+    fn table_bytes(&self) -> usize {
+        self.score.table_bytes()
+    }
 }
 
 impl ControlledDiffusion for FineTuning {

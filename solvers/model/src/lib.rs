@@ -1,6 +1,7 @@
 //! The vocabulary of hjbridge: points, fields, schedules, laws, rewards, controlled diffusions, tensor grids and closed
 //! forms. No solver lives here; `hjb`, `rollout` and `pift` meet in these types.
 
+pub mod coordinatewise;
 pub mod diffusion;
 pub mod dispatch;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod reward;
 pub mod schedule;
 pub mod spd;
 
+pub use coordinatewise::CoordinatewiseFeedback;
 pub use diffusion::{Coefficients, ControlCost, ControlSet, ControlledDiffusion, MatrixCoefficient};
 pub use error::ModelError;
 pub use field::{Feedback, PointwiseFeedback, ScalarField, VectorField, ZeroFeedback};

@@ -7,12 +7,16 @@ use hjbridge_model::{
 use crate::error::RolloutError;
 use crate::lanes::Lanes;
 use crate::noise::LANES;
+use crate::scheme::StageTimes;
 use crate::sweep;
+use crate::time_grid::TimeGrid;
 
-/// Everything needed at t_k.
+/// Everything needed at one time.
 pub struct Level<'a> {
-    /// t_k = k h.
+    /// t.
     pub time: f64,
+    /// e^{-rho (t - t_0)}.
+    pub discount: f64,
     /// f and l.
     pub coefficients: &'a dyn Coefficients,
     /// G, d x m.
@@ -21,44 +25,58 @@ pub struct Level<'a> {
     pub diffusion: MatrixCoefficient<'a>,
     /// R, m x m.
     pub control_weight: MatrixCoefficient<'a>,
-    /// v(t_k, .).
+    /// v(t, .).
     pub feedback: Box<dyn VectorField + 'a>,
     /// Whether the control is zero everywhere, allowed there, and without cost: none of it is computed.
     pub idle: bool,
 }
 
-/// dX = [f + G v(t,X)] dt + sigma dB on the time levels t_0, ..., t_{N-1}.
+/// dX = [f + G v(t,X)] dt + sigma dB on the time levels t_0, ..., t_{N-1} and wherever else the scheme evaluates.
 pub struct ClosedLoop<'a> {
     problem: &'a dyn ControlledDiffusion,
-    step_length: f64,
+    grid: &'a TimeGrid,
+    stages: StageTimes,
     control_set: ControlSet,
+    general_cost: bool,
     levels: Vec<Level<'a>>,
 }
 
 impl<'a> ClosedLoop<'a> {
-    /// The problem's coefficients at t_k = k h, k < `steps`: the memory that [`ClosedLoop::new`] borrows.
-    pub fn coefficients(problem: &'a dyn ControlledDiffusion, steps: usize) -> Vec<Box<dyn Coefficients + 'a>> {
-        let h = problem.horizon() / steps as f64;
-        (0..steps).map(|k| problem.at(k as f64 * h)).collect()
+    /// The problem's coefficients at the levels of the grid and the stages of a scheme: the memory that [`ClosedLoop::new`]
+    /// borrows.
+    pub fn coefficients(
+        problem: &'a dyn ControlledDiffusion,
+        grid: &TimeGrid,
+        stages: StageTimes,
+    ) -> Vec<Box<dyn Coefficients + 'a>> {
+        stage_times(grid, stages).map(|t| problem.at(t)).collect()
     }
 
-    /// Join the problem and the feedback at the levels of `coefficients`.
+    /// Join the problem and the feedback at the levels of `coefficients`, which are those of the same grid and stages.
     ///
     /// # Errors
-    /// Dimensions that do not fit, a horizon that is not positive, control bounds that are empty.
+    /// Dimensions that do not fit, a horizon that is not positive, control bounds that are empty, a grid that does not end at
+    /// the horizon.
     pub fn new(
         problem: &'a dyn ControlledDiffusion,
         feedback: &'a dyn Feedback,
+        grid: &'a TimeGrid,
+        stages: StageTimes,
         coefficients: &'a [Box<dyn Coefficients + 'a>],
     ) -> Result<Self, RolloutError> {
         validate(problem, feedback)?;
+        validate_grid(problem, grid)?;
         let (d, m, q) = (problem.dim(), problem.control_dim(), problem.noise_dim());
-        let step_length = problem.horizon() / coefficients.len() as f64;
         let control_set = problem.control_set();
-        let free = control_set == ControlSet::Free && problem.control_cost() == ControlCost::Quadratic;
+        let general_cost = problem.control_cost() == ControlCost::General;
+        let free = control_set == ControlSet::Free && !general_cost;
+        let rho = problem.discount();
+        if !(rho >= 0.0 && rho.is_finite()) {
+            return Err(RolloutError::invalid("problem.discount", rho, "finite and >= 0"));
+        }
         let mut levels = Vec::with_capacity(coefficients.len());
-        for (k, coefficients) in coefficients.iter().enumerate() {
-            let time = k as f64 * step_length;
+        for (time, coefficients) in stage_times(grid, stages).zip(coefficients) {
+            let discount = (-rho * (time - grid.start())).exp();
             let coefficients = coefficients.as_ref();
             let control_matrix = coefficients.control_matrix();
             let diffusion = coefficients.diffusion();
@@ -67,9 +85,9 @@ impl<'a> ClosedLoop<'a> {
             let control_weight = coefficients.control_weight();
             let feedback = feedback.at(time);
             let idle = free && feedback.is_zero();
-            levels.push(Level { time, coefficients, control_matrix, diffusion, control_weight, feedback, idle });
+            levels.push(Level { time, discount, coefficients, control_matrix, diffusion, control_weight, feedback, idle });
         }
-        Ok(ClosedLoop { problem, step_length, control_set, levels })
+        Ok(ClosedLoop { problem, grid, stages, control_set, general_cost, levels })
     }
 
     /// The problem.
@@ -77,31 +95,71 @@ impl<'a> ClosedLoop<'a> {
         self.problem
     }
 
-    /// h = T/N.
-    pub fn step_length(&self) -> f64 {
-        self.step_length
+    /// t_0, ..., t_N.
+    pub fn grid(&self) -> &'a TimeGrid {
+        self.grid
+    }
+
+    /// h_k.
+    pub fn step_length(&self, k: usize) -> f64 {
+        self.grid.step_length(k)
     }
 
     /// N.
     pub fn steps(&self) -> usize {
-        self.levels.len()
+        self.grid.steps()
     }
 
-    /// Time level k < N.
+    /// Time level k < N; also k = N when the scheme's stages include the end of a step.
+    ///
+    /// # Panics
+    /// As slice indexing does.
     pub fn level(&self, k: usize) -> &Level<'a> {
-        &self.levels[k]
+        &self.levels[k * (1 + self.stages.inner.len())]
     }
 
-    /// Evaluate v(t_k, X) into the lanes' control, projected onto the control set.
-    pub fn evaluate_control(&self, k: usize, lanes: &mut Lanes) {
-        let level = &self.levels[k];
+    /// The level of inner stage i of step k.
+    ///
+    /// # Panics
+    /// As slice indexing does.
+    pub fn inner_level(&self, k: usize, i: usize) -> &Level<'a> {
+        &self.levels[k * (1 + self.stages.inner.len()) + 1 + i]
+    }
+
+    /// Most bytes of tables that one level reads.
+    pub(crate) fn table_bytes(&self) -> usize {
+        self.levels.iter().map(|level| level.coefficients.table_bytes() + level.feedback.table_bytes()).max().unwrap_or(0)
+    }
+
+    /// e^{-rho (T - t_0)}.
+    pub fn terminal_discount(&self) -> f64 {
+        (-self.problem.discount() * (self.grid.end() - self.grid.start())).exp()
+    }
+
+    /// Evaluate v(t, X) into the lanes' control, projected onto the control set.
+    pub fn evaluate_control(&self, level: &Level<'_>, lanes: &mut Lanes) {
+        lanes.projected += self.projected_control(level, lanes);
         if level.idle {
-            return lanes.control.fill(0.0);
+            return;
+        }
+        let (x, live) = (Points::new(&lanes.state, self.problem.dim()), lanes.live());
+        let outside = level.feedback.count_outside(x.window(0..live)) as u64;
+        if outside > 0 {
+            lanes.outside += outside;
+            for lane in 0..live {
+                lanes.lane_outside[lane] += level.feedback.count_outside(x.window(lane..lane + 1)) as f64;
+            }
+        }
+    }
+
+    /// The control, without counting points outside; how many live lanes were projected.
+    fn projected_control(&self, level: &Level<'_>, lanes: &mut Lanes) -> u64 {
+        if level.idle {
+            lanes.control.fill(0.0);
+            return 0;
         }
         let (d, m, live) = (self.problem.dim(), self.problem.control_dim(), lanes.live());
-        let x = Points::new(&lanes.state, d);
-        level.feedback.eval(x, PointsMut::new(&mut lanes.control, m));
-        lanes.outside += level.feedback.count_outside(x.window(0..live)) as u64;
+        level.feedback.eval(Points::new(&lanes.state, d), PointsMut::new(&mut lanes.control, m));
         if let ControlSet::Box { lower, upper } = &self.control_set {
             let mut moved = [false; LANES];
             for ((v, &lo), &hi) in lanes.control.chunks_exact_mut(LANES).zip(lower).zip(upper) {
@@ -111,16 +169,36 @@ impl<'a> ClosedLoop<'a> {
                     *v = inside;
                 }
             }
-            lanes.projected += moved[..live].iter().filter(|&&m| m).count() as u64;
+            return moved[..live].iter().filter(|&&m| m).count() as u64;
         }
+        if let ControlSet::Finite { controls } = &self.control_set {
+            return nearest_of(controls, &mut lanes.control, live);
+        }
+        0
     }
 
-    /// Add `weight` times v'Rv/2 and `weight` times l, both at (t_k, X, v), to the running sums.
-    pub fn accumulate(&self, k: usize, weight: f64, lanes: &mut Lanes) {
-        let level = &self.levels[k];
+    /// Add `weight` times the cost of the control and `weight` times l, both at (t, X, v) and discounted, to the running sums.
+    pub fn accumulate(&self, level: &Level<'_>, weight: f64, lanes: &mut Lanes) {
+        self.accumulate_cost(level, weight, lanes);
+        self.accumulate_reward(level, weight, lanes);
+    }
+
+    /// Add `weight` e^{-rho (t - t_0)} l(t, X) to the running reward.
+    pub fn accumulate_reward(&self, level: &Level<'_>, weight: f64, lanes: &mut Lanes) {
+        let x = Points::new(&lanes.state, self.problem.dim());
+        level.coefficients.running_reward(x, &mut lanes.rate);
+        sweep::add_scaled(&mut lanes.running_reward, weight * level.discount, &lanes.rate);
+    }
+
+    /// Add `weight` e^{-rho (t - t_0)} times v'Rv/2, or the general cost c(t, X, v), to the running cost.
+    pub fn accumulate_cost(&self, level: &Level<'_>, weight: f64, lanes: &mut Lanes) {
         let (d, m) = (self.problem.dim(), self.problem.control_dim());
         let x = Points::new(&lanes.state, d);
-        if !level.idle {
+        let weight = weight * level.discount;
+        if self.general_cost {
+            level.coefficients.control_cost(x, Points::new(&lanes.control, m), &mut lanes.rate);
+            sweep::add_scaled(&mut lanes.running_cost, weight, &lanes.rate);
+        } else if !level.idle {
             lanes.rate.fill(0.0);
             let scale = match &level.control_weight {
                 MatrixCoefficient::Scaled(r) => {
@@ -144,13 +222,10 @@ impl<'a> ClosedLoop<'a> {
             };
             sweep::add_scaled(&mut lanes.running_cost, scale, &lanes.rate);
         }
-        level.coefficients.running_reward(x, &mut lanes.rate);
-        sweep::add_scaled(&mut lanes.running_reward, weight, &lanes.rate);
     }
 
-    /// Evaluate f + G v at (t_k, X, v) into the lanes' velocity.
-    pub fn evaluate_velocity(&self, k: usize, lanes: &mut Lanes) {
-        let level = &self.levels[k];
+    /// Evaluate f + G v at (t, X, v) into the lanes' velocity.
+    pub fn evaluate_velocity(&self, level: &Level<'_>, lanes: &mut Lanes) {
         let (d, m) = (self.problem.dim(), self.problem.control_dim());
         let x = Points::new(&lanes.state, d);
         level.coefficients.drift(x, PointsMut::new(&mut lanes.velocity, d));
@@ -165,18 +240,78 @@ impl<'a> ClosedLoop<'a> {
         }
     }
 
-    /// Add sqrt(h) sigma(t_k, X) xi to `target`; `noise` holds xi, q coordinates of all lanes.
-    pub fn add_noise(&self, k: usize, noise: &[f64], x: Points<'_>, matrix: &mut Vec<f64>, target: &mut [f64]) {
-        let sqrt_h = self.step_length.sqrt();
-        match &self.levels[k].diffusion {
+    /// At the lanes' stage state and another level: the control, f + G v into the stage velocity, and `weight` times cost and
+    /// reward. The state, the control and the velocity at t_k stay as they are, and so do the counts of points outside.
+    pub(crate) fn evaluate_stage(&self, level: &Level<'_>, weight: f64, lanes: &mut Lanes) {
+        lanes.swap_stage();
+        self.projected_control(level, lanes);
+        self.accumulate(level, weight, lanes);
+        self.evaluate_velocity(level, lanes);
+        lanes.swap_stage();
+    }
+
+    /// Add `scale` sigma(t, X) xi to `target`; `noise` holds xi, q coordinates of all lanes.
+    pub fn add_noise(
+        &self,
+        level: &Level<'_>,
+        scale: f64,
+        noise: &[f64],
+        x: Points<'_>,
+        matrix: &mut Vec<f64>,
+        target: &mut [f64],
+    ) {
+        match &level.diffusion {
             MatrixCoefficient::Scaled(s) => {
-                sweep::add_scaled(target, sqrt_h * s, noise);
+                sweep::add_scaled(target, scale * s, noise);
             }
             MatrixCoefficient::Field(s) => {
-                add_product(s.as_ref(), x, self.problem.noise_dim(), noise, sqrt_h, matrix, target);
+                add_product(s.as_ref(), x, self.problem.noise_dim(), noise, scale, matrix, target);
             }
         }
     }
+
+    /// sigma(t, X), d x q entries row by row, one per lane.
+    pub(crate) fn evaluate_diffusion(&self, level: &Level<'_>, x: Points<'_>, out: &mut Vec<f64>) {
+        let (d, q) = (self.problem.dim(), self.problem.noise_dim());
+        out.resize(d * q * LANES, 0.0);
+        match &level.diffusion {
+            MatrixCoefficient::Scaled(s) => {
+                out.fill(0.0);
+                (0..d).for_each(|i| out[(i * q + i) * LANES..][..LANES].fill(*s));
+            }
+            MatrixCoefficient::Field(s) => s.eval(x, PointsMut::new(out, d * q)),
+        }
+    }
+}
+
+/// The times of all levels, in the order in which they are stored.
+fn stage_times(grid: &TimeGrid, stages: StageTimes) -> impl Iterator<Item = f64> + '_ {
+    let step = move |k: usize| {
+        let (t, h) = (grid.times()[k], grid.step_length(k));
+        std::iter::once(t).chain(stages.inner.iter().map(move |c| t + c * h))
+    };
+    (0..grid.steps()).flat_map(step).chain(stages.end.then(|| grid.end()))
+}
+
+/// Replace every control by the nearest of the allowed ones, the first of several; how many live lanes moved.
+fn nearest_of(controls: &[Vec<f64>], control: &mut [f64], live: usize) -> u64 {
+    let mut moved = 0;
+    for lane in 0..LANES {
+        let distance = |c: &[f64]| c.iter().zip(control.chunks_exact(LANES)).map(|(c, v)| (c - v[lane]).powi(2)).sum::<f64>();
+        let mut best = (f64::INFINITY, None);
+        for c in controls {
+            let squared = distance(c);
+            if squared < best.0 {
+                best = (squared, Some(c));
+            }
+        }
+        // A control that is not a number is left as it is, to be reported.
+        if let (squared, Some(c)) = best {
+            control.chunks_exact_mut(LANES).zip(c).for_each(|(v, c)| v[lane] = *c);
+            moved += u64::from(squared > 0.0 && lane < live);
+        }
+    }
+    moved
 }
 
 /// target += scale * A(x) u for a matrix field A with `columns` columns.
@@ -206,7 +341,15 @@ fn scaled_is_square(a: &MatrixCoefficient<'_>, what: &'static str, found: usize,
     }
 }
 
-fn validate(problem: &dyn ControlledDiffusion, feedback: &dyn Feedback) -> Result<(), RolloutError> {
+pub(crate) fn validate_grid(problem: &dyn ControlledDiffusion, grid: &TimeGrid) -> Result<(), RolloutError> {
+    if grid.start() < 0.0 || grid.end() != problem.horizon() {
+        let allowed = format!("from a time >= 0 to the horizon, {}", problem.horizon());
+        return Err(RolloutError::invalid("time grid", format!("[{}, {}]", grid.start(), grid.end()), allowed));
+    }
+    Ok(())
+}
+
+pub(crate) fn validate(problem: &dyn ControlledDiffusion, feedback: &dyn Feedback) -> Result<(), RolloutError> {
     let (d, m) = (problem.dim(), problem.control_dim());
     for (field, dim) in [("problem.dim", d), ("problem.control_dim", m), ("problem.noise_dim", problem.noise_dim())] {
         if dim == 0 {
@@ -232,6 +375,18 @@ fn validate(problem: &dyn ControlledDiffusion, feedback: &dyn Feedback) -> Resul
         }
         if let Some((lo, hi)) = lower.iter().zip(&upper).find(|(lo, hi)| !matches!(lo.partial_cmp(hi), Some(o) if o.is_le())) {
             return Err(RolloutError::invalid("problem.control_set", format!("[{lo}, {hi}]"), "lower <= upper"));
+        }
+    }
+    if let ControlSet::Finite { controls } = problem.control_set() {
+        if controls.is_empty() {
+            return Err(RolloutError::invalid("problem.control_set", "no control", "at least one"));
+        }
+        if let Some(c) = controls.iter().find(|c| c.len() != m) {
+            return Err(RolloutError::Dimension {
+                what: "dimension of a control of the finite set",
+                found: c.len(),
+                expected: m,
+            });
         }
     }
     Ok(())

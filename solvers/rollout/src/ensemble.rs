@@ -4,34 +4,46 @@
 //! is reduced in the order of its blocks, so neither the figures nor the memory depend on the number of threads, and the
 //! memory does not depend on the number of paths (unless [`Record`] asks to keep something for each).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use hjbridge_model::{ControlCost, ControlledDiffusion, Feedback};
+use hjbridge_model::{ControlledDiffusion, Feedback};
 use rayon::prelude::*;
 
-use crate::closed_loop::ClosedLoop;
+use crate::checkpoint::{RunState, fingerprint};
+use crate::closed_loop::{self, ClosedLoop};
 use crate::error::RolloutError;
 use crate::euler_maruyama::EulerMaruyama;
+use crate::functional::PathFunctional;
 use crate::initial::InitialState;
+use crate::noise::{NoiseSource, SobolBridge};
 use crate::params::{RolloutInfo, RolloutParams};
 use crate::reduce::{Record, Reducer, RolloutSummary, SummaryReducer};
 use crate::replay::Trajectory;
-use crate::scheme::SdeScheme;
-use crate::simulation::Simulation;
+use crate::scheme::{SdeScheme, StageTimes};
+use crate::simulation::{Simulation, Workspace};
+use crate::stop::{StopRule, StoppedBy};
+use crate::time_grid::TimeGrid;
 
 /// Blocks whose partial results are held at once.
-const WAVE: usize = 512;
+const WAVE: u64 = 512;
 
 /// A simulation ready to run: problem, feedback, initial state, scheme, size.
+#[derive(Clone)]
 pub struct Ensemble<'a, S = EulerMaruyama> {
     problem: &'a dyn ControlledDiffusion,
     feedback: &'a dyn Feedback,
     initial: InitialState<'a>,
     params: RolloutParams,
+    grid: Option<TimeGrid>,
     scheme: S,
     record: Record,
     progress: Option<&'a (dyn Fn(usize) + Sync)>,
+    functionals: Vec<&'a dyn PathFunctional>,
+    until_settled: bool,
+    stop: StopRule,
+    interrupt: Option<&'a AtomicBool>,
 }
 
 impl<'a> Ensemble<'a> {
@@ -47,24 +59,58 @@ impl<'a> Ensemble<'a> {
     ) -> Result<Self, RolloutError> {
         params.validate()?;
         initial.validate(problem.dim())?;
-        if problem.control_cost() == ControlCost::General {
-            return Err(RolloutError::invalid("control_cost", "General", "quadratic: other costs are not estimated"));
-        }
-        if problem.discount() != 0.0 {
-            return Err(RolloutError::invalid("discount", problem.discount(), "0: discounted objectives are not estimated"));
-        }
+        closed_loop::validate(problem, feedback)?;
         // One level is enough to find what does not fit before a long run.
-        let coefficients = ClosedLoop::coefficients(problem, 1);
-        ClosedLoop::new(problem, feedback, &coefficients)?;
-        Ok(Ensemble { problem, feedback, initial, params, scheme: EulerMaruyama, record: Record::default(), progress: None })
+        let grid = TimeGrid::uniform(0.0, problem.horizon(), 1)?;
+        let coefficients = ClosedLoop::coefficients(problem, &grid, StageTimes::NONE);
+        ClosedLoop::new(problem, feedback, &grid, StageTimes::NONE, &coefficients)?;
+        Ok(Ensemble {
+            problem,
+            feedback,
+            initial,
+            params,
+            grid: None,
+            scheme: EulerMaruyama,
+            record: Record::default(),
+            progress: None,
+            functionals: Vec::new(),
+            until_settled: false,
+            stop: StopRule::default(),
+            interrupt: None,
+        })
     }
 }
 
 impl<'a, S: SdeScheme> Ensemble<'a, S> {
     /// Use another scheme.
     pub fn with_scheme<S2: SdeScheme>(self, scheme: S2) -> Ensemble<'a, S2> {
-        let Ensemble { problem, feedback, initial, params, record, progress, .. } = self;
-        Ensemble { problem, feedback, initial, params, scheme, record, progress }
+        Ensemble {
+            problem: self.problem,
+            feedback: self.feedback,
+            initial: self.initial,
+            params: self.params,
+            grid: self.grid,
+            scheme,
+            record: self.record,
+            progress: self.progress,
+            functionals: self.functionals,
+            until_settled: self.until_settled,
+            stop: self.stop,
+            interrupt: self.interrupt,
+        }
+    }
+
+    /// Step through these times in place of N equal steps from 0 to T; `params.steps` becomes the number of the grid's steps.
+    /// A grid may start later than 0: the objective is then that of the problem seen from its start.
+    ///
+    /// # Errors
+    /// A grid that starts before 0 or does not end at the horizon; a number of steps that [`RolloutParams::validate`] refuses.
+    pub fn with_time_grid(mut self, grid: TimeGrid) -> Result<Self, RolloutError> {
+        closed_loop::validate_grid(self.problem, &grid)?;
+        self.params.steps = grid.steps();
+        self.params.validate()?;
+        self.grid = Some(grid);
+        Ok(self)
     }
 
     /// Record more than the default moments in the summary.
@@ -83,6 +129,76 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
         self
     }
 
+    /// Add up `functional` along every path; its numbers come after those of functionals added before.
+    pub fn with_functional(mut self, functional: &'a dyn PathFunctional) -> Self {
+        self.functionals.push(functional);
+        self
+    }
+
+    /// End the run before all paths are done when `stop` says so. `params.paths` stays the upper limit.
+    ///
+    /// # Errors
+    /// [`RolloutError::Invalid`] from [`StopRule::validate`].
+    pub fn with_stop(mut self, stop: StopRule) -> Result<Self, RolloutError> {
+        stop.validate()?;
+        self.stop = stop;
+        Ok(self)
+    }
+
+    /// End the run soon after `flag` becomes true (another thread or a signal handler sets it), with the paths done so far;
+    /// they are the first ones, so that the run can be continued.
+    pub fn with_interrupt(mut self, flag: &'a AtomicBool) -> Self {
+        self.interrupt = Some(flag);
+        self
+    }
+
+    /// The same ensemble with another seed or level.
+    pub(crate) fn with_params(&self, params: RolloutParams) -> Self
+    where
+        S: Clone,
+    {
+        Ensemble { params, ..self.clone() }
+    }
+
+    /// The same ensemble with another size; a time grid given before is dropped in favour of equal steps.
+    pub(crate) fn with_size(&self, params: RolloutParams) -> Self
+    where
+        S: Clone,
+    {
+        Ensemble { params, grid: None, ..self.clone() }
+    }
+
+    /// The same ensemble without its functionals.
+    pub(crate) fn without_functionals(&self) -> Self {
+        Ensemble { functionals: Vec::new(), ..self.clone() }
+    }
+
+    /// Stop a path when its functionals are settled; only the functionals are then reported.
+    pub(crate) fn until_settled(mut self) -> Self {
+        self.until_settled = true;
+        self
+    }
+
+    /// Size, seed, threads.
+    pub fn params(&self) -> &RolloutParams {
+        &self.params
+    }
+
+    /// The problem.
+    pub fn problem(&self) -> &'a dyn ControlledDiffusion {
+        self.problem
+    }
+
+    /// Whether the interrupt has been set.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// Numbers per path of all functionals together.
+    pub fn functional_values(&self) -> usize {
+        self.functionals.iter().map(|f| f.values()).sum()
+    }
+
     /// Simulate all paths and summarise them. Costs O(paths * steps) evaluations of the coefficients and the feedback.
     ///
     /// # Errors
@@ -99,10 +215,60 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
     /// As [`Ensemble::run`].
     pub fn reduce<R: Reducer>(&self, empty: &R) -> Result<(R, RolloutInfo), RolloutError> {
         let start = Instant::now();
-        let Some(threads) = self.params.threads else { return self.reduce_here(empty, start) };
+        let state = RunState::new(empty.clone(), 0);
+        let (state, info) = self.in_pool(|| self.resume_here(empty, state, &mut |_| Ok(()), start))??;
+        Ok((state.reducer, info))
+    }
+
+    /// The state of a run into `empty` before its first path, for [`Ensemble::resume`]. Runs one block of paths, whose hash
+    /// tells this run from others.
+    ///
+    /// # Errors
+    /// As [`Ensemble::run`].
+    pub fn start<R: Reducer>(&self, empty: &R) -> Result<RunState<R>, RolloutError> {
+        Ok(RunState::new(empty.clone(), self.fingerprint()?))
+    }
+
+    /// Continue a run from `state`; `after_wave` sees the state after every wave of 32 768 paths and at the end, to write a
+    /// checkpoint. The result is bit for bit that of a run without interruption. `params.paths` may be raised when the state
+    /// ends with a full block of 64 paths.
+    ///
+    /// # Errors
+    /// [`RolloutError::Checkpoint`] when the state is another run's; what `after_wave` returns; otherwise as
+    /// [`Ensemble::run`].
+    pub fn resume<R: Reducer>(
+        &self,
+        empty: &R,
+        state: RunState<R>,
+        after_wave: &mut (dyn FnMut(&RunState<R>) -> Result<(), RolloutError> + Send),
+    ) -> Result<(RunState<R>, RolloutInfo), RolloutError> {
+        let start = Instant::now();
+        state.check(self.fingerprint()?, self.params.paths)?;
+        self.in_pool(|| self.resume_here(empty, state, after_wave, start))?
+    }
+
+    /// Run `task` in the pool that the parameters ask for.
+    pub(crate) fn in_pool<T: Send>(&self, task: impl FnOnce() -> T + Send) -> Result<T, RolloutError> {
+        let Some(threads) = self.params.threads else { return Ok(task()) };
         let failed = |e: rayon::ThreadPoolBuildError| RolloutError::ThreadPool { threads, reason: e.to_string() };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(failed)?;
-        pool.install(|| self.reduce_here(empty, start))
+        Ok(pool.install(task))
+    }
+
+    fn fingerprint(&self) -> Result<u64, RolloutError> {
+        self.simulate(|simulation| {
+            let mut work = simulation.workspace();
+            simulation.advance(0, &mut work, |_, _| {})?;
+            let paths = simulation.finished(&work);
+            let states = (0..paths.state.dim()).flat_map(|i| paths.state.coord(i)).copied();
+            let sums =
+                paths.objective().chain((0..paths.functionals.dim()).flat_map(|i| paths.functionals.coord(i).iter().copied()));
+            let size = [self.params.steps as u64, u64::from(self.params.antithetic)];
+            // Lane 0 alone: how many other lanes count depends on the number of paths.
+            let stride = paths.len();
+            let values = states.chain(sums).step_by(stride).map(f64::to_bits);
+            Ok(fingerprint(size.into_iter().chain(values)))
+        })
     }
 
     /// Path `path` at every step, bit for bit as the ensemble runs it.
@@ -129,60 +295,142 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
     }
 
     /// Prepare the time levels and hand them to `task`.
-    fn simulate<T>(&self, task: impl FnOnce(Simulation<'_, S>) -> Result<T, RolloutError>) -> Result<T, RolloutError> {
-        let coefficients = ClosedLoop::coefficients(self.problem, self.params.steps);
-        let system = ClosedLoop::new(self.problem, self.feedback, &coefficients)?;
-        task(Simulation { system: &system, scheme: &self.scheme, initial: &self.initial, params: &self.params })
+    pub(crate) fn simulate<T>(&self, task: impl FnOnce(Simulation<'_, S>) -> Result<T, RolloutError>) -> Result<T, RolloutError> {
+        let uniform;
+        let grid = match &self.grid {
+            Some(grid) => grid,
+            None => {
+                uniform = TimeGrid::uniform(0.0, self.problem.horizon(), self.params.steps)?;
+                &uniform
+            }
+        };
+        let coefficients = ClosedLoop::coefficients(self.problem, grid, S::STAGES);
+        let system = ClosedLoop::new(self.problem, self.feedback, grid, S::STAGES, &coefficients)?;
+        let mut scheme = self.scheme.clone();
+        scheme.prepare(&system)?;
+        let mut functionals = Vec::with_capacity(self.functionals.len());
+        for functional in &self.functionals {
+            functionals.push((functional.values(), functional.prepare(&system)?));
+        }
+        let (steps, normals) = (self.params.steps * self.params.coarsening as usize, S::NORMALS * self.problem.noise_dim());
+        let sobol = match self.params.noise {
+            NoiseSource::Keyed => None,
+            NoiseSource::Sobol => Some(SobolBridge::new(self.params.seed, self.params.level, steps, normals)?),
+        };
+        task(Simulation {
+            system: &system,
+            sobol: sobol.as_ref(),
+            scheme: &scheme,
+            initial: &self.initial,
+            params: &self.params,
+            functionals: &functionals,
+            until_settled: self.until_settled,
+        })
     }
 
-    fn reduce_here<R: Reducer>(&self, empty: &R, start: Instant) -> Result<(R, RolloutInfo), RolloutError> {
-        let (total, outside, projected) = self.simulate(|simulation| self.reduce_waves(&simulation, empty))?;
-        let RolloutParams { paths, steps, .. } = self.params;
-        let path_steps = paths as u64 * steps as u64;
+    /// Run from `state` until a rule ends it.
+    fn resume_here<R: Reducer>(
+        &self,
+        empty: &R,
+        state: RunState<R>,
+        after_wave: &mut (dyn FnMut(&RunState<R>) -> Result<(), RolloutError> + Send),
+        start: Instant,
+    ) -> Result<(RunState<R>, RolloutInfo), RolloutError> {
+        let (state, stopped_by) = self.simulate(|simulation| self.waves(&simulation, empty, state, after_wave, start))?;
+        let steps = self.params.steps;
+        let path_steps = state.paths * steps as u64;
         let info = RolloutInfo {
             scheme: S::NAME,
-            paths,
+            paths: state.paths as usize,
             steps,
-            step_length: self.problem.horizon() / steps as f64,
+            step_length: (self.problem.horizon() - self.grid.as_ref().map_or(0.0, TimeGrid::start)) / steps as f64,
             path_steps,
-            outside,
-            outside_fraction: outside as f64 / path_steps as f64,
-            projected,
+            outside: state.outside,
+            outside_fraction: state.outside as f64 / path_steps.max(1) as f64,
+            projected: state.projected,
+            stopped_by,
+            partial: stopped_by.partial(),
             threads: rayon::current_num_threads(),
             seconds: start.elapsed().as_secs_f64(),
         };
-        Ok((total, info))
+        Ok((state, info))
     }
 
-    fn reduce_waves<R: Reducer>(&self, simulation: &Simulation<'_, S>, empty: &R) -> Result<(R, u64, u64), RolloutError> {
-        let blocks = simulation.blocks();
-        let done = Mutex::new(0);
-        let (mut total, mut outside, mut projected) = (empty.clone(), 0, 0);
-        for first in (0..blocks).step_by(WAVE) {
-            let wave: Vec<Result<_, RolloutError>> = (first..blocks.min(first + WAVE))
+    /// How many blocks advance side by side: one, whose memory stays in the first-level cache, unless tables are read; then as
+    /// many as leave every thread something to do.
+    fn together(&self, simulation: &Simulation<'_, S>, blocks: u64) -> u64 {
+        /// Bytes of tables above which they are taken not to stay in a core's cache.
+        const CACHE: usize = 1 << 18;
+        let share = blocks / (2 * rayon::current_num_threads() as u64);
+        if simulation.system.table_bytes() <= CACHE { 1 } else { share.clamp(1, 128) }
+    }
+
+    fn waves<R: Reducer>(
+        &self,
+        simulation: &Simulation<'_, S>,
+        empty: &R,
+        mut state: RunState<R>,
+        after_wave: &mut (dyn FnMut(&RunState<R>) -> Result<(), RolloutError> + Send),
+        start: Instant,
+    ) -> Result<(RunState<R>, StoppedBy), RolloutError> {
+        let blocks = simulation.blocks() as u64;
+        let interrupted = || self.interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed));
+        let done = Mutex::new(state.paths as usize);
+        while state.next_block < blocks {
+            // Waves end at multiples of WAVE wherever they begin: rules are checked at the same places after a resumption.
+            let end = blocks.min((state.next_block / WAVE + 1) * WAVE);
+            let together = self.together(simulation, end - state.next_block);
+            let starts: Vec<u64> = (state.next_block..end).step_by(together as usize).collect();
+            let finished = |work: &Workspace| {
+                let mut part = empty.clone();
+                part.absorb(&simulation.finished(work));
+                if let Some(progress) = self.progress {
+                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                    *done += work.lanes.live();
+                    progress(*done);
+                }
+                Some((part, work.lanes.live(), work.lanes.outside, work.lanes.projected))
+            };
+            let groups: Vec<Vec<Result<Option<_>, RolloutError>>> = starts
                 .into_par_iter()
                 .map_init(
-                    || simulation.workspace(),
-                    |work, block| {
-                        simulation.advance(block as u64, work, |_, _| {})?;
-                        let mut part = empty.clone();
-                        part.absorb(&simulation.finished(work));
-                        if let Some(progress) = self.progress {
-                            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                            *done += work.lanes.live();
-                            progress(*done);
+                    || (0..together).map(|_| simulation.workspace()).collect::<Vec<_>>(),
+                    |works, first| {
+                        if interrupted() {
+                            return vec![Ok(None)];
                         }
-                        Ok((part, work.lanes.outside, work.lanes.projected))
+                        let count = (end - first).min(together) as usize;
+                        let done = simulation.advance_together(first, &mut works[..count]);
+                        done.into_iter().zip(works).map(|(done, work)| done.map(|()| finished(work))).collect()
                     },
                 )
                 .collect();
+            let wave = groups.into_iter().flatten();
             for part in wave {
-                let (part, part_outside, part_projected) = part?;
-                total.merge(part);
-                outside += part_outside;
-                projected += part_projected;
+                // After an interrupt the blocks before the first that was not run are kept.
+                let Some((part, live, outside, projected)) = part? else { break };
+                state.reducer.merge(part);
+                state.next_block += 1;
+                state.paths += live as u64;
+                state.outside += outside;
+                state.projected += projected;
+            }
+            after_wave(&state)?;
+            if state.next_block < end {
+                return Ok((state, StoppedBy::Interrupt));
+            }
+            if state.next_block == blocks {
+                break;
+            }
+            if let (Some(wanted), Some(reached)) = (self.stop.standard_error, state.reducer.standard_error())
+                && reached <= wanted
+            {
+                return Ok((state, StoppedBy::StandardError));
+            }
+            if self.stop.seconds.is_some_and(|limit| start.elapsed().as_secs_f64() >= limit) {
+                return Ok((state, StoppedBy::Time));
             }
         }
-        Ok((total, outside, projected))
+        Ok((state, StoppedBy::Paths))
     }
 }

@@ -68,6 +68,12 @@ pub enum RolloutError {
         /// Which estimate.
         quantity: &'static str,
     },
+    /// A state of a run that cannot be written, read or continued.
+    #[error("checkpoint: {reason}")]
+    Checkpoint {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The thread pool could not be made.
     #[error("a pool of {threads} threads could not be made: {reason}")]
     ThreadPool {

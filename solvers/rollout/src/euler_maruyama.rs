@@ -30,11 +30,11 @@ impl SdeScheme for EulerMaruyama {
     const WEAK_ORDER: f64 = 1.0;
 
     fn step(&self, system: &ClosedLoop<'_>, k: usize, noise: &[f64], lanes: &mut Lanes) {
-        let h = system.step_length();
-        system.evaluate_control(k, lanes);
-        system.accumulate(k, h, lanes);
-        system.evaluate_velocity(k, lanes);
-        if let MatrixCoefficient::Scaled(s) = system.level(k).diffusion {
+        let (h, level) = (system.step_length(k), system.level(k));
+        system.evaluate_control(level, lanes);
+        system.accumulate(level, h, lanes);
+        system.evaluate_velocity(level, lanes);
+        if let MatrixCoefficient::Scaled(s) = level.diffusion {
             let c = h.sqrt() * s;
             sweep::euler(&mut lanes.state, h, &lanes.velocity, c, noise);
         } else {
@@ -43,7 +43,7 @@ impl SdeScheme for EulerMaruyama {
                 *f *= h;
             }
             let x = Points::new(&lanes.state, system.problem().dim());
-            system.add_noise(k, noise, x, &mut lanes.matrix, &mut lanes.velocity);
+            system.add_noise(level, h.sqrt(), noise, x, &mut lanes.matrix, &mut lanes.velocity);
             for (x, dx) in lanes.state.iter_mut().zip(&lanes.velocity) {
                 *x += dx;
             }

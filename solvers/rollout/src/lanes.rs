@@ -17,10 +17,17 @@ pub struct Lanes {
     pub(crate) state: Vec<f64>,
     pub(crate) control: Vec<f64>,
     pub(crate) velocity: Vec<f64>,
+    pub(crate) stage_state: Vec<f64>,
+    pub(crate) stage_control: Vec<f64>,
+    pub(crate) stage_velocity: Vec<f64>,
+    /// Memory that schemes and evaluations resize as they need.
+    pub(crate) scratch: [Vec<f64>; 4],
     pub(crate) matrix: Vec<f64>,
     pub(crate) rate: Vec<f64>,
     pub(crate) running_cost: Vec<f64>,
     pub(crate) running_reward: Vec<f64>,
+    /// Evaluations outside the feedback's table: each lane's, and of all live lanes.
+    pub(crate) lane_outside: Vec<f64>,
     pub(crate) outside: u64,
     pub(crate) projected: u64,
 }
@@ -35,10 +42,15 @@ impl Lanes {
             state: vec![0.0; dim * LANES],
             control: vec![0.0; control_dim * LANES],
             velocity: vec![0.0; dim * LANES],
+            stage_state: vec![0.0; dim * LANES],
+            stage_control: vec![0.0; control_dim * LANES],
+            stage_velocity: vec![0.0; dim * LANES],
+            scratch: Default::default(),
             matrix: Vec::new(),
             rate: vec![0.0; LANES],
             running_cost: vec![0.0; LANES],
             running_reward: vec![0.0; LANES],
+            lane_outside: vec![0.0; LANES],
             outside: 0,
             projected: 0,
         }
@@ -50,6 +62,7 @@ impl Lanes {
         self.live = live.min(LANES);
         self.running_cost.fill(0.0);
         self.running_reward.fill(0.0);
+        self.lane_outside.fill(0.0);
         self.outside = 0;
         self.projected = 0;
     }
@@ -72,6 +85,13 @@ impl Lanes {
     /// X_k, all lanes.
     pub fn state(&self) -> Points<'_> {
         Points::new(&self.state, self.dims.0)
+    }
+
+    /// Exchange state, control and velocity with those of the stage.
+    pub(crate) fn swap_stage(&mut self) {
+        std::mem::swap(&mut self.state, &mut self.stage_state);
+        std::mem::swap(&mut self.control, &mut self.stage_control);
+        std::mem::swap(&mut self.velocity, &mut self.stage_velocity);
     }
 
     /// X_k, mutable.

@@ -9,6 +9,7 @@
 //! | run, replay | [`Ensemble`], [`RolloutParams`], [`Trajectory`] |
 //! | schemes | [`EulerMaruyama`] (strong order 1/2, weak order 1) behind [`SdeScheme`] |
 //! | noise | [`noise`]: Philox4x32-10 and Box-Muller, addressed by (seed, path, level, step, component) |
+//! | Sobol points with a Brownian bridge | [`NoiseSource::Sobol`](noise::NoiseSource), errors from [`Ensemble::replicate`] |
 //! | coupled levels | [`RolloutParams::coarsening`]: coarse increments are sums of fine ones |
 //! | estimates | [`reduce`]: [`Estimate`], [`RolloutSummary`], or your own [`Reducer`] |
 //!
@@ -54,28 +55,57 @@
 //! # Ok::<(), hjbridge_rollout::RolloutError>(())
 //! ```
 
+mod ancestral;
+mod checkpoint;
 mod closed_loop;
+mod ddim;
 mod ensemble;
 mod error;
+pub mod estimators;
 mod euler_maruyama;
+mod exponential_integrator;
+mod functional;
+mod heun;
 mod initial;
 mod lanes;
+mod milstein;
+pub mod multilevel;
 pub mod noise;
 mod params;
+mod recorded;
 pub mod reduce;
 mod replay;
+mod replicate;
+mod reverse_chain;
 mod scheme;
 mod simulation;
+mod srk15;
+mod stop;
 mod sweep;
+mod time_grid;
+mod weak2;
 
+pub use ancestral::{AlphaRule, Ancestral, ReverseVariance};
+pub use checkpoint::RunState;
 pub use closed_loop::{ClosedLoop, Level};
+pub use ddim::Ddim;
 pub use ensemble::Ensemble;
 pub use error::RolloutError;
 pub use euler_maruyama::EulerMaruyama;
+pub use exponential_integrator::ExponentialIntegrator;
+pub use functional::{PathFunctional, PreparedFunctional, StepView};
+pub use heun::StochasticHeun;
 pub use initial::InitialState;
 pub use lanes::Lanes;
-pub use noise::NoiseKey;
+pub use milstein::Milstein;
+pub use noise::{NoiseKey, NoiseSource};
 pub use params::{RolloutInfo, RolloutParams};
-pub use reduce::{Estimate, FinishedPaths, Histogram, HistogramParams, Record, Reducer, RolloutSummary};
+pub use recorded::{PathSelection, RecordedPaths};
+pub use reduce::{Estimate, FinishedPaths, Histogram, HistogramParams, MeasureReducer, Record, Reducer, RolloutSummary};
 pub use replay::Trajectory;
-pub use scheme::SdeScheme;
+pub use replicate::Replications;
+pub use scheme::{SdeScheme, StageTimes};
+pub use srk15::AdditiveRungeKutta;
+pub use stop::{StopRule, StoppedBy};
+pub use time_grid::TimeGrid;
+pub use weak2::PlatenWeak2;

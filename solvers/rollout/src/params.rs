@@ -1,6 +1,8 @@
 //! What a rollout is asked to do, and what it reports of itself.
 
 use crate::error::RolloutError;
+use crate::noise::{NoiseSource, SOBOL_PATHS};
+use crate::stop::StoppedBy;
 
 /// Size, seed and threads of a rollout.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -17,6 +19,12 @@ pub struct RolloutParams {
     /// same seed and level whose `steps * coarsening` agree follow the same Brownian paths (from the same initial states), a
     /// coarse increment being the sum of the fine ones: the coupled levels of multilevel Monte Carlo.
     pub coarsening: u32,
+    /// Independent noise or Sobol points.
+    pub noise: NoiseSource,
+    /// Let path 2j + 1 start where path 2j starts and use its noise with the opposite sign; the pair counts as one sample,
+    /// its mean. Needs an even number of paths. Helps when the payoff is close to monotone in the noise, is useless for an
+    /// even function of it (twice the cost then buys nothing).
+    pub antithetic: bool,
     /// Threads, from 1 to 1024; `None` uses the pool of the caller. No result depends on it.
     pub threads: Option<usize>,
 }
@@ -24,7 +32,16 @@ pub struct RolloutParams {
 impl Default for RolloutParams {
     /// 10 000 paths of 200 steps.
     fn default() -> Self {
-        RolloutParams { paths: 10_000, steps: 200, seed: 0, level: 0, coarsening: 1, threads: None }
+        RolloutParams {
+            paths: 10_000,
+            steps: 200,
+            seed: 0,
+            level: 0,
+            coarsening: 1,
+            noise: NoiseSource::Keyed,
+            antithetic: false,
+            threads: None,
+        }
     }
 }
 
@@ -37,8 +54,14 @@ impl RolloutParams {
         if self.paths < 2 {
             return Err(RolloutError::invalid("paths", self.paths, "at least 2; one path has no standard error"));
         }
+        if self.antithetic && (!self.paths.is_multiple_of(2) || self.paths < 4) {
+            return Err(RolloutError::invalid("paths", self.paths, "even and at least 4: antithetic paths come in pairs"));
+        }
         if self.steps < 1 || self.steps > 1 << 31 {
             return Err(RolloutError::invalid("steps", self.steps, "from 1 to 2147483648"));
+        }
+        if self.noise == NoiseSource::Sobol && self.paths > SOBOL_PATHS {
+            return Err(RolloutError::invalid("paths", self.paths, format!("at most {SOBOL_PATHS} with Sobol points")));
         }
         let allowed = (1 << 31) / self.steps;
         if !(1..=allowed).contains(&(self.coarsening as usize)) {
@@ -59,11 +82,11 @@ impl RolloutParams {
 pub struct RolloutInfo {
     /// Name of the scheme.
     pub scheme: &'static str,
-    /// Number of paths.
+    /// Number of paths done.
     pub paths: usize,
     /// Number of steps N.
     pub steps: usize,
-    /// h = T/N.
+    /// h, the mean of the h_k on a grid of unequal steps.
     pub step_length: f64,
     /// paths * steps.
     pub path_steps: u64,
@@ -73,6 +96,10 @@ pub struct RolloutInfo {
     pub outside_fraction: f64,
     /// Path-steps at which the feedback left the control set and was projected onto it.
     pub projected: u64,
+    /// What ended the run.
+    pub stopped_by: StoppedBy,
+    /// Whether it was cut short, by time or by an interrupt.
+    pub partial: bool,
     /// Threads of the pool that ran.
     pub threads: usize,
     /// Seconds spent, preparation included (the only field that differs from run to run).

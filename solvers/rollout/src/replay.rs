@@ -34,10 +34,11 @@ impl Trajectory {
         self.terminal_reward + self.running_reward[last] - self.running_cost[last]
     }
 
-    fn zeros(path: u64, dim: usize, control_dim: usize, step_length: f64, steps: usize) -> Self {
+    fn zeros(path: u64, dim: usize, control_dim: usize, times: &[f64]) -> Self {
+        let steps = times.len() - 1;
         Trajectory {
             path,
-            times: (0..=steps).map(|k| k as f64 * step_length).collect(),
+            times: times.to_vec(),
             states: PointBlock::zeros(dim, steps + 1),
             controls: PointBlock::zeros(control_dim, steps),
             running_cost: vec![0.0; steps + 1],
@@ -64,8 +65,8 @@ impl<S: SdeScheme> Simulation<'_, S> {
     pub fn replay(&self, path: u64, work: &mut Workspace) -> Result<Trajectory, RolloutError> {
         let problem = self.system.problem();
         let lane = (path % LANES as u64) as usize;
-        let (h, steps) = (self.system.step_length(), self.system.steps());
-        let mut trajectory = Trajectory::zeros(path, problem.dim(), problem.control_dim(), h, steps);
+        let times = self.system.grid().times();
+        let mut trajectory = Trajectory::zeros(path, problem.dim(), problem.control_dim(), times);
         self.advance(path / LANES as u64, work, |n, lanes| trajectory.record(n, lane, lanes))?;
         trajectory.terminal_reward = self.finished(work).terminal_reward[lane];
         Ok(trajectory)

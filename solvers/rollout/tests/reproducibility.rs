@@ -34,7 +34,7 @@ fn law() -> GaussianMixture {
 
 fn full_record() -> Record {
     let histogram = HistogramParams { lower: -3.0, upper: 3.0, bins: 12 };
-    Record { histograms: vec![histogram; 2], final_states: true, objectives: true }
+    Record { histograms: vec![histogram; 2], final_states: true, objectives: true, ..Default::default() }
 }
 
 #[test]

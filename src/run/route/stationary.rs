@@ -3,10 +3,19 @@
 use super::{Equation, RouteReport, Solved, SolverInfo, add, refuse};
 use crate::problem::spec::RouteSpec;
 use crate::run::Progress;
+use hjbridge_hjb::certificate::{AccuracyCertificate, coarsen};
 use hjbridge_hjb::cole_hopf::{StationaryColeHopf, StationaryColeHopfParams};
 use hjbridge_hjb::{HjbError, StationaryParams, StationarySolver, StationaryValue};
 use hjbridge_model::TensorGrid;
 use std::sync::Arc;
+
+/// Two solutions agree when they differ by at most this multiple of their estimated errors,
+const AGREEMENT: f64 = 3.0;
+/// or by this part of the size of V.
+const ROUNDING: f64 = 1e-11;
+
+/// Solves on a grid, by the linear equation or by policy iteration.
+type Engine<'e> = dyn Fn(Arc<TensorGrid>, bool) -> Result<StationaryValue, HjbError> + 'e;
 
 impl Equation<'_> {
     /// Solve a stationary problem.
@@ -37,7 +46,7 @@ impl Equation<'_> {
             }
             RouteSpec::ColeHopf => true,
         };
-        let solve = |grid: Arc<TensorGrid>| -> Result<(StationaryValue, SolverInfo), HjbError> {
+        let solve = |grid: Arc<TensorGrid>, linear: bool| -> Result<(StationaryValue, SolverInfo), HjbError> {
             if linear {
                 let mut solver = StationaryColeHopf::new(self.model, grid, linear_params)?;
                 if let Some((target, placement)) = self.target {
@@ -58,7 +67,7 @@ impl Equation<'_> {
         };
         let clock = std::time::Instant::now();
         progress.begin("HJB", 1);
-        let outcome = solve(self.grid.clone());
+        let outcome = solve(self.grid.clone(), linear);
         progress.end();
         let (value, info) = outcome?;
         let seconds = clock.elapsed().as_secs_f64();
@@ -72,10 +81,53 @@ impl Equation<'_> {
             solver: Some(info),
         };
         progress.begin("certificate", 1);
-        let made = self.certifier().and_then(|c| c.stationary(&value, &mut |grid, _| Ok(solve(grid)?.0)));
+        let mut made = self.certifier().and_then(|c| c.stationary(&value, &mut |grid, _| Ok(solve(grid, linear)?.0)));
+        if let (true, Ok(certificate)) = (linear, &mut made) {
+            self.compare_on_half_grid(certificate, &|grid, linear| Ok(solve(grid, linear)?.0));
+        }
         progress.end();
         add(&mut report, made);
         let (values, controls) = (vec![value.value().to_vec()], vec![value.control().to_vec()]);
         Ok(Solved { times: vec![0.0], values, controls, report, seconds, failure: None })
+    }
+
+    /// A linear equation that was asked for, against policy iteration on the half grid: the outcome is a note, and when the
+    /// two are further apart than their errors explain, that distance is the least error of V claimed.
+    fn compare_on_half_grid(&self, certificate: &mut AccuracyCertificate, solve: &Engine<'_>) {
+        let compare = || -> Result<(f64, f64), HjbError> {
+            let half = coarsen(self.grid)?.grid;
+            let certifier = self.certifier()?;
+            let estimated = |value: &StationaryValue, linear: bool| -> Result<f64, HjbError> {
+                let made = certifier.stationary(value, &mut |grid, _| solve(grid, linear))?;
+                let none = || HjbError::Invalid {
+                    field: "grid.nodes".into(),
+                    value: format!("{:?}", self.grid.shape()),
+                    allowed: "a grid that can be halved twice".into(),
+                };
+                Ok(made.richardson.ok_or_else(none)?.value_error)
+            };
+            let (one, other) = (solve(half.clone(), true)?, solve(half.clone(), false)?);
+            let gap = |j: usize| (one.value()[j] - other.value()[j]).abs();
+            let apart = half.region_nodes(Some(self.region))?.map(gap).fold(0.0, f64::max);
+            let size = other.value().iter().fold(1.0f64, |m, v| m.max(v.abs()));
+            Ok((apart, AGREEMENT * (estimated(&one, true)? + estimated(&other, false)?) + ROUNDING * size))
+        };
+        certificate.notes.push(match compare() {
+            Err(e) => format!("the Cole-Hopf solution could not be compared with policy iteration on the half grid: {e}"),
+            Ok((apart, allowed)) if apart <= allowed => format!(
+                "on the half grid the Cole-Hopf solution is {apart:.1e} away from that of policy iteration, within what the \
+                 estimated errors of the two explain ({allowed:.1e})"
+            ),
+            Ok((apart, allowed)) => {
+                if let Some(r) = &mut certificate.richardson {
+                    r.value_error = r.value_error.max(apart);
+                }
+                format!(
+                    "on the half grid the Cole-Hopf solution is {apart:.1e} away from that of policy iteration, more than the \
+                     estimated errors of the two explain ({allowed:.1e}): prefer the monotone route; value_error is at least that \
+                     distance"
+                )
+            }
+        });
     }
 }

@@ -5,6 +5,7 @@
 //! | both together | [`Certifier`], [`AccuracyCertificate`] | `mod.rs` |
 //! | Richardson's estimate from two or three grids | [`RichardsonCertificate`] | `richardson.rs` |
 //! | residual between nodes and levels | [`ResidualCertificate`] | `residual.rs`, `pointwise.rs` |
+//! | switches of the control | | `jumps.rs` |
 //! | half grids | [`coarsen`] | `coarsen.rs` |
 //!
 //! Richardson's estimate is the figure to quote: within a factor of about two of the true error where the order is observed.
@@ -12,13 +13,14 @@
 //! of the domain, which all grids share; compare boxes for that.
 
 mod coarsen;
+mod jumps;
 mod pointwise;
 pub(crate) mod residual;
 pub(crate) mod richardson;
 
 pub use coarsen::{CoarseGrid, coarsen};
 pub use residual::{ResidualCertificate, ResidualSampling};
-pub use richardson::RichardsonCertificate;
+pub use richardson::{ErrorAtStart, RichardsonCertificate};
 
 use crate::error::HjbError;
 use crate::exit::TargetSet;
@@ -93,28 +95,64 @@ impl AccuracyCertificate {
         AccuracyCertificate { region_lower: region.lower().to_vec(), region_upper: region.upper().to_vec(), ..Default::default() }
     }
 
-    /// Add what a reader of the estimate should know.
-    pub(crate) fn annotate(&mut self) {
-        let Some(r) = &self.richardson else { return };
+    /// Bound the errors of the control of this solution by its jumps and its set, and add what a reader of the estimate
+    /// should know.
+    pub(crate) fn annotate(
+        &mut self,
+        model: &dyn ControlledDiffusion,
+        solution: &ValueFunction,
+        region: &Region,
+        end: f64,
+    ) -> Result<(), HjbError> {
+        let Some(r) = &mut self.richardson else { return Ok(()) };
+        let set = model.control_set();
+        let jumps = jumps::jumps(solution, &set, region, end)?;
+        if model.control_dim() > 0 {
+            r.bound_control(&jumps, jumps::diameter(&set));
+        }
         if !r.nested {
             self.notes.push("an axis has an even number of nodes: coarser grids are not nested, values were interpolated".into());
         }
         if !r.converging {
+            let order = r.observed_order.unwrap_or(0.0);
+            let at = format!("at x = {} and t = {:.4}", place(&r.worst_point), r.worst_time);
+            self.notes.push(match &r.at_start {
+                Some(start) if start.converging && start.value_error < r.value_error => format!(
+                    "the sup differences of V over all times do not fall under refinement (observed order {order:.2}), worst {at}, \
+                     as after data with a kink: their estimate is not reliable; at t = 0 they do fall, see at_start"
+                ),
+                _ => format!(
+                    "the differences of V do not fall under refinement (observed order {order:.2}), worst {at}: the estimate is \
+                     not reliable"
+                ),
+            });
+        }
+        if let Some(jump) = r.control_jump {
             self.notes.push(format!(
-                "the differences of V do not fall under refinement (observed order {:.2}): the estimate is not reliable",
-                r.observed_order.unwrap_or(0.0)
+                "the control jumps by {jump:.3} between neighbouring nodes next to x = {} at t = {:.4}: its sup error is at the \
+                 jump, where no grid makes it small; control_mean_error is the figure to quote",
+                place(&jumps.point),
+                jumps.time
+            ));
+        } else if r.control_observed_order.is_some_and(|p| p < 0.5) {
+            self.notes.push(format!(
+                "the sup differences of the control do not fall under refinement, worst at x = {} and t = {:.4}: it has a jump or \
+                 a layer there that the grid does not resolve; see control_mean_error",
+                place(&r.control_worst_point),
+                r.control_worst_time
             ));
         }
-        if r.control_observed_order.is_some_and(|p| p < 0.5) {
-            self.notes.push(
-                "the sup differences of the control do not fall under refinement: it probably switches; see control_mean_error"
-                    .into(),
-            );
-        }
-        if r.observed_order.is_none() {
+        if r.coarse_nodes.len() < 2 {
             self.notes.push("two grids only: the formal order is assumed".into());
         }
+        Ok(())
     }
+}
+
+/// A point for a note.
+fn place(x: &[f64]) -> String {
+    let shown: Vec<String> = x.iter().map(|x| format!("{x:.4}")).collect();
+    format!("[{}]", shown.join(", "))
 }
 
 /// Solve the same problem on this coarser grid, with the time step too multiplied by about 2^halvings (second argument).
@@ -237,7 +275,7 @@ impl<'a> Certifier<'a> {
             found.order = (found.sup > 0.0 && coarse.sup > 0.0).then(|| (coarse.sup / found.sup).ln() / ratio.ln());
         }
         certificate.residual = Some(found);
-        certificate.annotate();
+        certificate.annotate(self.model, solution, &region, end)?;
         certificate.seconds = clock.elapsed().as_secs_f64();
         Ok(certificate)
     }

@@ -3,8 +3,10 @@
 //! With e = C h^p + ..., the difference of two solutions whose spacings have ratio r is (r^p - 1) times the error of the
 //! finer one. The order p is observed from three grids where they are affordable; it is used when it is below the formal
 //! one, so that a kink, which costs order, costs certainty too. Differences that do not fall are reported as they are.
+//! A kink of the data spoils the last moments before T, not t = 0: the figures at t = 0 come apart, with their own order.
 //! Not seen: whatever all grids share, such as the truncation of the domain.
 
+use crate::certificate::jumps::{Jumps, weights};
 use crate::error::HjbError;
 use crate::solution::ValueFunction;
 use hjbridge_model::PointBlock;
@@ -20,11 +22,17 @@ const LEAST_ORDER: f64 = 0.5;
 pub struct RichardsonCertificate {
     /// Estimated sup error of V over the region and the times compared, in units of V; includes `time_error`.
     pub value_error: f64,
-    /// Estimated sup error of the control v (largest component), in units of v. At a switch of the control it does not
-    /// fall under refinement: see `control_mean_error` there.
+    /// Estimated sup error of the control v (largest component), in units of v; includes `control_time_error`, and is never
+    /// more than the diameter of the control set. Where the control jumps it is the jump: see `control_mean_error` there.
     pub control_error: f64,
-    /// Estimated mean error of v over nodes and times.
+    /// Estimated mean error of v over components, times and the region (its integral over the region by the volume).
     pub control_mean_error: f64,
+    /// Largest jump of v between neighbouring nodes where it switches: any change for a finite control set, one of half
+    /// the width or more for a box; `None` without such jumps.
+    pub control_jump: Option<f64>,
+    /// The figures at t = 0 alone, where data that are not smooth have been forgotten and most users look; `None` for
+    /// stationary solutions, which have no other time, and when t = 0 was not compared.
+    pub at_start: Option<ErrorAtStart>,
     /// sup |V_h - V_rh| measured.
     pub value_difference: f64,
     /// sup |v_h - v_rh| measured.
@@ -45,6 +53,8 @@ pub struct RichardsonCertificate {
     pub converging: bool,
     /// Part of `value_error` from the tolerance of an adaptive integrator in time, when that is estimated apart.
     pub time_error: Option<f64>,
+    /// The same for v.
+    pub control_time_error: Option<f64>,
     /// Nodes per axis of the coarser grids, the finest of them first.
     pub coarse_nodes: Vec<Vec<usize>>,
     /// Whether all grids are nested; otherwise values were compared by cubic interpolation (an axis has an even number
@@ -54,18 +64,69 @@ pub struct RichardsonCertificate {
     pub worst_point: Vec<f64>,
     /// When.
     pub worst_time: f64,
+    /// Where |v_h - v_rh| is largest.
+    pub control_worst_point: Vec<f64>,
+    /// When.
+    pub control_worst_time: f64,
     /// Times compared (those that both solutions store, without t = T).
     pub times: usize,
+}
+
+/// Estimated errors at t = 0, as those of [`RichardsonCertificate`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ErrorAtStart {
+    /// Estimated sup error of V(0, .) over the region.
+    pub value_error: f64,
+    /// Estimated sup error of v(0, .).
+    pub control_error: f64,
+    /// Estimated mean error of v(0, .).
+    pub control_mean_error: f64,
+    /// Observed order of V.
+    pub observed_order: Option<f64>,
+    /// Observed order of v.
+    pub control_observed_order: Option<f64>,
+    /// Whether the differences of V fall under refinement.
+    pub converging: bool,
+}
+
+/// Sizes of a difference.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gap {
+    /// sup of V.
+    pub value: f64,
+    /// sup of v.
+    pub control: f64,
+    /// Mean of v.
+    pub control_mean: f64,
+}
+
+impl Gap {
+    /// A multiple.
+    pub fn scaled(self, by: f64) -> Self {
+        Gap { value: by * self.value, control: by * self.control, control_mean: by * self.control_mean }
+    }
+
+    /// The larger of each.
+    pub fn max(self, other: Self) -> Self {
+        Gap {
+            value: self.value.max(other.value),
+            control: self.control.max(other.control),
+            control_mean: self.control_mean.max(other.control_mean),
+        }
+    }
 }
 
 /// The difference of two solutions.
 #[derive(Clone, Debug)]
 pub(crate) struct Difference {
-    pub value: f64,
-    pub control: f64,
-    pub control_mean: f64,
+    /// Over all times compared.
+    pub all: Gap,
+    /// At t = 0.
+    pub start: Option<Gap>,
     pub point: Vec<f64>,
     pub time: f64,
+    pub control_point: Vec<f64>,
+    pub control_time: f64,
     pub times: usize,
     pub nested: bool,
     pub coarse_nodes: Vec<usize>,
@@ -106,12 +167,14 @@ pub(crate) fn difference(
     let rows: Vec<Vec<f64>> = nodes.iter().map(|&j| node(cg, j)).collect();
     let at = PointBlock::from_points(cg.dim(), &rows).unwrap_or_else(|| PointBlock::zeros(cg.dim(), 0));
     let horizon = coarse.times().iter().chain(fine.times()).fold(0.0f64, |s, t| s.max(t.abs()));
+    let weights = weights(cg, region)?;
     let mut found = Difference {
-        value: 0.0,
-        control: 0.0,
-        control_mean: 0.0,
+        all: Gap::default(),
+        start: None,
         point: rows.first().cloned().unwrap_or_default(),
         time: fine.times()[0],
+        control_point: rows.first().cloned().unwrap_or_default(),
+        control_time: fine.times()[0],
         times: 0,
         nested: places.is_some(),
         coarse_nodes: cg.shape().to_vec(),
@@ -124,11 +187,13 @@ pub(crate) fn difference(
             continue;
         }
         found.times += 1;
+        let mut now = Gap::default();
         sample(fine, fine.value(q), places.as_deref(), at.as_points(), &mut sampled)?;
         for (s, &j) in nodes.iter().enumerate() {
             let gap = (coarse.value(k)[j] - sampled[s]).abs();
-            if gap > found.value {
-                found.value = gap;
+            now.value = now.value.max(gap);
+            if gap > found.all.value {
+                found.all.value = gap;
                 found.point.clone_from(&rows[s]);
                 found.time = t;
             }
@@ -137,16 +202,25 @@ pub(crate) fn difference(
             sample(fine, &fine.control(q)[c * fg.len()..][..fg.len()], places.as_deref(), at.as_points(), &mut sampled)?;
             for (s, &j) in nodes.iter().enumerate() {
                 let gap = (coarse.control(k)[c * cg.len() + j] - sampled[s]).abs();
-                found.control = found.control.max(gap);
-                found.control_mean += gap;
+                now.control = now.control.max(gap);
+                now.control_mean += weights[s] * gap / m as f64;
+                if gap > found.all.control {
+                    found.all.control = gap;
+                    found.control_point.clone_from(&rows[s]);
+                    found.control_time = t;
+                }
             }
+        }
+        found.all.control_mean += now.control_mean;
+        if t.abs() <= 1e-12 * horizon && end.is_finite() {
+            found.start = Some(now);
         }
     }
     if found.times == 0 {
         let times = format!("{:?}", coarse.times());
         return Err(HjbError::invalid("coarse.times", times, "a time before the end that both solutions store"));
     }
-    found.control_mean /= (found.times * nodes.len() * m).max(1) as f64;
+    found.all.control_mean /= found.times as f64;
     Ok(found)
 }
 
@@ -178,33 +252,108 @@ pub(crate) fn estimate(
     formal: f64,
     highest: f64,
 ) -> RichardsonCertificate {
+    let whole = errors(near.all, far.map(|f| f.all), ratio, formal, highest);
+    let start = near.start.map(|start| errors(start, far.and_then(|f| f.start), ratio, formal, highest));
+    RichardsonCertificate {
+        value_error: whole.error.value,
+        control_error: whole.error.control,
+        control_mean_error: whole.error.control_mean,
+        control_jump: None,
+        at_start: start.map(|s| ErrorAtStart {
+            value_error: s.error.value,
+            control_error: s.error.control,
+            control_mean_error: s.error.control_mean,
+            observed_order: s.order,
+            control_observed_order: s.control_order,
+            converging: s.order.is_none_or(|p| p >= LEAST_ORDER),
+        }),
+        value_difference: near.all.value,
+        control_difference: near.all.control,
+        ratio,
+        formal_order: formal,
+        observed_order: whole.order,
+        control_observed_order: whole.control_order,
+        order_used: whole.used,
+        control_order_used: whole.control_used,
+        converging: whole.order.is_none_or(|p| p >= LEAST_ORDER),
+        time_error: None,
+        control_time_error: None,
+        coarse_nodes: [Some(near), far].into_iter().flatten().map(|d| d.coarse_nodes.clone()).collect(),
+        nested: near.nested && far.is_none_or(|f| f.nested),
+        worst_point: near.point.clone(),
+        worst_time: near.time,
+        control_worst_point: near.control_point.clone(),
+        control_worst_time: near.control_time,
+        times: near.times,
+    }
+}
+
+struct Errors {
+    error: Gap,
+    order: Option<f64>,
+    control_order: Option<f64>,
+    used: f64,
+    control_used: f64,
+}
+
+fn errors(near: Gap, far: Option<Gap>, ratio: f64, formal: f64, highest: f64) -> Errors {
     let observed = |near: f64, far: Option<f64>| match far {
         Some(far) if near > 0.0 && far > 0.0 => Some((far / near).ln() / ratio.ln()),
         _ => None,
     };
     let used = |observed: Option<f64>| observed.unwrap_or(formal).clamp(LEAST_ORDER, highest);
-    let value_order = observed(near.value, far.map(|f| f.value));
+    let error = |difference: f64, order: f64| difference / (ratio.powf(order) - 1.0);
+    let order = observed(near.value, far.map(|f| f.value));
     let control_order = observed(near.control, far.map(|f| f.control));
     let mean_order = observed(near.control_mean, far.map(|f| f.control_mean));
-    let error = |difference: f64, order: f64| difference / (ratio.powf(order) - 1.0);
-    RichardsonCertificate {
-        value_error: error(near.value, used(value_order)),
-        control_error: error(near.control, used(control_order)),
-        control_mean_error: error(near.control_mean, used(mean_order)),
-        value_difference: near.value,
-        control_difference: near.control,
-        ratio,
-        formal_order: formal,
-        observed_order: value_order,
-        control_observed_order: control_order,
-        order_used: used(value_order),
-        control_order_used: used(control_order),
-        converging: value_order.is_none_or(|p| p >= LEAST_ORDER),
-        time_error: None,
-        coarse_nodes: [Some(near), far].into_iter().flatten().map(|d| d.coarse_nodes.clone()).collect(),
-        nested: near.nested && far.is_none_or(|f| f.nested),
-        worst_point: near.point.clone(),
-        worst_time: near.time,
-        times: near.times,
+    Errors {
+        error: Gap {
+            value: error(near.value, used(order)),
+            control: error(near.control, used(control_order)),
+            control_mean: error(near.control_mean, used(mean_order)),
+        },
+        order,
+        control_order,
+        used: used(order),
+        control_used: used(control_order),
+    }
+}
+
+impl RichardsonCertificate {
+    /// Add errors in time, estimated apart, to those in space: over all times and at t = 0.
+    pub(crate) fn add_time(&mut self, all: Gap, start: Option<Gap>) {
+        self.time_error = Some(all.value);
+        self.control_time_error = Some(all.control);
+        self.value_error += all.value;
+        self.control_error += all.control;
+        self.control_mean_error += all.control_mean;
+        if let (Some(found), Some(start)) = (&mut self.at_start, start) {
+            found.value_error += start.value;
+            found.control_error += start.control;
+            found.control_mean_error += start.control_mean;
+        }
+    }
+
+    /// Claim no less than this distance to another solution.
+    pub(crate) fn raise(&mut self, apart: &Difference) {
+        self.value_error = self.value_error.max(apart.all.value);
+        self.control_error = self.control_error.max(apart.all.control);
+        self.control_mean_error = self.control_mean_error.max(apart.all.control_mean);
+        if let (Some(found), Some(start)) = (&mut self.at_start, apart.start) {
+            found.value_error = found.value_error.max(start.value);
+            found.control_error = found.control_error.max(start.control);
+            found.control_mean_error = found.control_mean_error.max(start.control_mean);
+        }
+    }
+
+    /// No error of the control is below the jumps that it has between neighbouring nodes, none above the diameter of its set.
+    pub(crate) fn bound_control(&mut self, jumps: &Jumps, diameter: f64) {
+        self.control_jump = (jumps.largest > 0.0).then_some(jumps.largest);
+        self.control_error = self.control_error.max(jumps.largest).min(diameter);
+        self.control_mean_error = self.control_mean_error.max(jumps.mean).min(diameter);
+        if let Some(start) = &mut self.at_start {
+            start.control_error = start.control_error.max(jumps.start_largest).min(diameter);
+            start.control_mean_error = start.control_mean_error.max(jumps.start_mean).min(diameter);
+        }
     }
 }

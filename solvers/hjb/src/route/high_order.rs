@@ -5,9 +5,10 @@ use crate::certificate::{AccuracyCertificate, RichardsonCertificate, coarsen};
 use crate::error::HjbError;
 use crate::route::choose::{Observer, RouteSolver, candidate};
 use crate::route::params::{Route, RouteInfo};
-use crate::route::pilots::{Coarser, Pilots, TOLERANCE_POWER, sup};
+use crate::route::pilots::{Coarser, Pilots, TOLERANCE_POWER, TimeError, sup};
 use crate::route::run::{Run, integrator};
 use crate::smooth::Integrator;
+use hjbridge_model::grid::TensorGrid;
 use std::time::Instant;
 
 /// Observed order that the high-order route must show.
@@ -19,9 +20,10 @@ pub(super) const AGREEMENT: f64 = 3.0;
 /// A difference between the routes on the half grid that rules the high-order one out before it is tried at full size, as a
 /// multiple of the difference of the monotone solutions on the half and quarter grids.
 const HOPELESS: f64 = 4.0;
-/// The work on the half grid by the monotone route may be this part of the work of the high-order route at full size, in two
-/// and more dimensions.
+/// The work on the half grid by the monotone route may be this part of the work of the high-order route at full size.
 const COMPARISON_SHARE: f64 = 0.2;
+/// Least nodes and steps of the coarsest grid of that comparison in one dimension.
+const LEAST_COMPARED: usize = 64;
 /// A tolerance above this part of the pilot one is made equal to it, which saves a solution on the half grid.
 const NEARLY: f64 = 0.3;
 /// Relative differences below this are rounding.
@@ -81,7 +83,7 @@ impl RouteSolver<'_> {
             }
         };
         let size = 1.0 + sup(&low.fine.kept);
-        let between = self.gap(&high.half, &low.fine)?.value;
+        let between = self.gap(&high.half, &low.fine)?.all.value;
         let mut high_info = candidate(Route::HighOrder, None, None);
         (high_info.work, high_info.seconds) = (Some(high_work), high.seconds);
         let reason = if between > HOPELESS * low.gap + ROUNDING * size {
@@ -100,7 +102,7 @@ impl RouteSolver<'_> {
                 }
                 Ok(((certificate, seconds), full)) => {
                     high_info = self.solved(Route::HighOrder, &full, &certificate, seconds);
-                    let apart = self.gap(&full, &low.fine)?.value;
+                    let apart = self.gap(&full, &low.fine)?.all.value;
                     let rival = self.rival(&low, apart, full.info.work(self.grid.dim()));
                     let verdict = certificate.richardson.as_ref().map(|r| verdict(r, &rival, apart, size));
                     match verdict {
@@ -186,14 +188,12 @@ impl RouteSolver<'_> {
         let highest = formal - ORDERS_KEPT_BACK;
         let mut found = estimate(&near, far.as_ref(), grids.half.ratio, formal, highest);
         // At the pilot tolerance from the quarter grid; below it, seen on the half grid too.
-        let pilot = self.pilot_tolerance();
-        let mut in_time = pilots.time_error.unwrap_or(0.0) * (tolerance / pilot).powf(TOLERANCE_POWER);
+        let ratio = (tolerance / self.pilot_tolerance()).powf(TOLERANCE_POWER);
+        let mut in_time = pilots.time_error.unwrap_or_default().scaled(ratio);
         if let Some(tight) = tight {
-            let ratio = (tolerance / pilot).powf(TOLERANCE_POWER);
-            in_time = in_time.max(self.gap(tight, &pilots.half)?.value * ratio / (1.0 - ratio));
+            in_time = in_time.max(TimeError::of_smaller(&self.gap(tight, &pilots.half)?, ratio));
         }
-        found.time_error = Some(in_time);
-        found.value_error += in_time;
+        found.add_time(in_time.all, in_time.start);
         Ok(found)
     }
 
@@ -206,13 +206,13 @@ impl RouteSolver<'_> {
         let pilot = self.pilot_tolerance();
         let (Some(quarter), Some(in_time)) = (&pilots.quarter, pilots.time_error) else { return Ok(0.1 * pilot) };
         // Two further halvings, at an order that is the higher the smaller the differences are already.
-        let gap = self.gap(&pilots.half, quarter)?.value;
+        let gap = self.gap(&pilots.half, quarter)?.all.value;
         let relative = gap / self.region_sup(&pilots.half.kept)?.max(f64::MIN_POSITIVE);
         let expected = (-0.6 * relative.max(f64::MIN_POSITIVE).log2()).clamp(1.0, self.params.order as f64 - ORDERS_KEPT_BACK);
         let wanted = gap * 4f64.powf(-expected);
         let implicit = self.params.integrator.unwrap_or(integrator(self.grid.dim())) != Integrator::Rkc;
         let (power, least) = if implicit { (1.0, 1e-5) } else { (1.0 / TOLERANCE_POWER, 1e-4) };
-        let factor = (wanted / in_time.max(f64::MIN_POSITIVE)).powf(power).clamp(least, 1.0);
+        let factor = (wanted / in_time.all.value.max(f64::MIN_POSITIVE)).powf(power).clamp(least, 1.0);
         Ok(pilot * if factor > NEARLY { 1.0 } else { factor })
     }
 
@@ -224,16 +224,18 @@ impl RouteSolver<'_> {
         let quarter = self.stepped_run(Route::Monotone, &quarter_grid.grid, 2, false, None)?;
         let work = self.extrapolated_work(&quarter, quarter_grid.ratio, 2);
         let power = self.grid.dim() as i32 + 1;
-        let costly = self.grid.dim() > 1 && work * quarter_grid.ratio.powi(-power) > COMPARISON_SHARE * high_work;
+        let costly = work * quarter_grid.ratio.powi(-power) > COMPARISON_SHARE * high_work;
+        // In one dimension the half grid is affordable, so a coarser comparison must still resolve something.
+        let resolves = |grid: &TensorGrid| grid.dim() > 1 || grid.len().min(self.steps() >> 3) >= LEAST_COMPARED;
         let eighth = match costly {
-            true => coarsen(&quarter_grid.grid).ok(),
+            true => coarsen(&quarter_grid.grid).ok().filter(|eighth| resolves(&eighth.grid)),
             false => None,
         };
         let (fine, coarse, level, ratio) = match eighth {
             Some(eighth) => (quarter, self.stepped_run(Route::Monotone, &eighth.grid, 3, false, None)?, 2, eighth.ratio),
             None => (self.stepped_run(Route::Monotone, &grids.half.grid, 1, false, None)?, quarter, 1, quarter_grid.ratio),
         };
-        let gap = self.gap(&fine, &coarse)?.value;
+        let gap = self.gap(&fine, &coarse)?.all.value;
         Ok(Comparison { fine, level, ratio, gap, work, seconds: clock.elapsed().as_secs_f64() })
     }
 
@@ -289,22 +291,22 @@ fn verdict(r: &RichardsonCertificate, rival: &Rival, apart: f64, size: f64) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certificate::richardson::Difference;
+    use crate::certificate::richardson::{Difference, Gap};
 
     fn certificate(near: f64, far: f64, time: f64) -> RichardsonCertificate {
         let gap = |value| Difference {
-            value,
-            control: value,
-            control_mean: value,
+            all: Gap { value, control: value, control_mean: value },
+            start: None,
             point: vec![0.0],
             time: 0.0,
+            control_point: vec![0.0],
+            control_time: 0.0,
             times: 9,
             nested: true,
             coarse_nodes: vec![65],
         };
         let mut r = estimate(&gap(near), Some(&gap(far)), 2.0, 8.0, 6.0);
-        r.time_error = Some(time);
-        r.value_error += time;
+        r.add_time(Gap { value: time, control: time, control_mean: time }, None);
         r
     }
 

@@ -1,7 +1,7 @@
 //! The monotone and the Cole-Hopf route: which of them, and its certificate.
 
 use crate::certificate::AccuracyCertificate;
-use crate::certificate::richardson::estimate;
+use crate::certificate::richardson::{Difference, Gap, estimate};
 use crate::error::HjbError;
 use crate::route::choose::{Observer, RouteSolver, candidate};
 use crate::route::high_order::{AGREEMENT, ROUNDING};
@@ -37,7 +37,7 @@ impl RouteSolver<'_> {
                 let pilots = self.stepped_pilots(route, &grids)?;
                 let quarter = pilots.quarter.as_ref().unwrap_or(&pilots.half);
                 let order = self.monotone_order();
-                let at_half = self.gap(&pilots.half, quarter)?.value / (grids.half.ratio.powf(order) - 1.0);
+                let at_half = self.gap(&pilots.half, quarter)?.all.value / (grids.half.ratio.powf(order) - 1.0);
                 let work = self.extrapolated_work(&pilots.half, grids.half.ratio, 1);
                 let error = at_half / grids.half.ratio.powf(order);
                 Ok((Expected { error, at_half, work, seconds: pilots.seconds }, pilots.half))
@@ -54,7 +54,7 @@ impl RouteSolver<'_> {
             };
             let (low, low_half) = measure(Route::Monotone)?;
             // Differences of one route between two grids can be small by chance; two routes seldom err alike.
-            let apart = self.gap(&linear_half, &low_half)?.value;
+            let apart = self.gap(&linear_half, &low_half)?.all.value;
             let allowed = AGREEMENT * (linear.at_half + low.at_half) + ROUNDING * (1.0 + sup(&low_half.kept));
             Ok(match apart <= allowed {
                 true => Ok((linear, low)),
@@ -115,9 +115,49 @@ impl RouteSolver<'_> {
             false => AccuracyCertificate::on(&self.region),
         };
         certificate.notes.extend(note);
+        if let (RouteChoice::ColeHopf, Some((pilots, grids))) = (self.params.choice, &found) {
+            self.check_against_monotone(&mut certificate, pilots, grids);
+        }
         let seconds = found.as_ref().map_or(0.0, |(p, _)| p.seconds);
         candidates.push(self.solved(route, &full, &certificate, seconds));
         Ok(self.report(route, reason, candidates, full, certificate))
+    }
+
+    /// The test of agreement that the choice makes, for a Cole-Hopf route that was asked for: both routes on the half grid.
+    /// Its outcome is a note; when it fails, the distances found are the least errors that are claimed.
+    fn check_against_monotone(&self, certificate: &mut AccuracyCertificate, linear: &Pilots, grids: &Coarser) {
+        let clock = Instant::now();
+        let compare = || -> Result<(Difference, f64), HjbError> {
+            let low = self.stepped_pilots(Route::Monotone, grids)?;
+            let share = grids.half.ratio.powf(self.monotone_order()) - 1.0;
+            let at_half = |p: &Pilots| match &p.quarter {
+                Some(quarter) => Ok(self.gap(&p.half, quarter)?.all.value / share),
+                None => {
+                    Err(HjbError::invalid("grid.shape", format!("{:?}", self.grid.shape()), "a grid that can be halved twice"))
+                }
+            };
+            let allowed = AGREEMENT * (at_half(linear)? + at_half(&low)?) + ROUNDING * (1.0 + sup(&low.half.kept));
+            Ok((self.gap(&linear.half, &low.half)?, allowed))
+        };
+        certificate.notes.push(match compare() {
+            Err(e) => format!("the Cole-Hopf solution could not be compared with the monotone one on the half grid: {e}"),
+            Ok((Difference { all: Gap { value: apart, .. }, .. }, allowed)) if apart <= allowed => format!(
+                "on the half grid the Cole-Hopf solution is {apart:.1e} away from the monotone one, within what the estimated errors \
+                 of the two explain ({allowed:.1e})"
+            ),
+            Ok((between, allowed)) => {
+                if let Some(r) = &mut certificate.richardson {
+                    r.raise(&between);
+                }
+                format!(
+                    "on the half grid the Cole-Hopf solution is {:.1e} away from the monotone one, more than the estimated \
+                     errors of the two explain ({allowed:.1e}): V may be too steep against the temperature for this grid, prefer \
+                     the monotone route; the errors claimed are at least that distance",
+                    between.all.value
+                )
+            }
+        });
+        certificate.seconds += clock.elapsed().as_secs_f64();
     }
 
     /// The certificate of a solution by the monotone or the Cole-Hopf route.

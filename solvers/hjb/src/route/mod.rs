@@ -24,8 +24,8 @@
 //! made from counted work and computed differences, never from the clock, so they are the same on every machine.
 //! The coarser solutions serve the certificate too. Against the final solution alone, choice and certificate cost a third more
 //! for the monotone route in one dimension, a half to two thirds more for the high-order route in two dimensions (less on
-//! larger grids), and up to twice as much again in one dimension, where an implicit integrator takes as many steps on coarse
-//! grids as on fine ones. A fallback costs the rejected solution besides.
+//! larger grids), and about as much again in one dimension (1.2 times for 801 nodes), where an implicit integrator takes as many
+//! steps on coarse grids as on fine ones. A fallback costs the rejected solution besides.
 //!
 //! Where the high-order route is out, the Cole-Hopf route is compared with the monotone one, when the temperature is constant:
 //! it is taken when the two agree on the half grid and its expected error is the smaller one by a margin at the same work.

@@ -1,7 +1,7 @@
 //! Solutions on the full and on coarser grids, and what is read off them: differences, work, the certificates' common part.
 
 use crate::certificate::residual::{Equation, residual};
-use crate::certificate::richardson::{Difference, difference};
+use crate::certificate::richardson::{Difference, Gap, difference};
 use crate::certificate::{AccuracyCertificate, CoarseGrid, coarsen};
 use crate::error::HjbError;
 use crate::params::HjbParams;
@@ -34,9 +34,38 @@ pub(super) struct Coarser {
 pub(super) struct Pilots {
     pub(super) half: Run,
     pub(super) quarter: Option<Run>,
-    /// sup of the error of V in time on the quarter grid, of an integrator with a tolerance.
-    pub(super) time_error: Option<f64>,
+    /// Errors in time on the quarter grid, of an integrator with a tolerance.
+    pub(super) time_error: Option<TimeError>,
     pub(super) seconds: f64,
+}
+
+/// Errors in time of an integrator with a tolerance.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TimeError {
+    /// Over the times compared.
+    pub(super) all: Gap,
+    /// At t = 0.
+    pub(super) start: Option<Gap>,
+}
+
+impl TimeError {
+    /// The error at the smaller of two tolerances from the difference of the solutions, with `ratio` the ratio of the errors.
+    pub(super) fn of_smaller(apart: &Difference, ratio: f64) -> Self {
+        let share = ratio / (1.0 - ratio).max(f64::EPSILON);
+        TimeError { all: apart.all.scaled(share), start: apart.start.map(|s| s.scaled(share)) }
+    }
+
+    pub(super) fn scaled(self, by: f64) -> Self {
+        TimeError { all: self.all.scaled(by), start: self.start.map(|s| s.scaled(by)) }
+    }
+
+    pub(super) fn max(self, other: Self) -> Self {
+        let start = match (self.start, other.start) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        };
+        TimeError { all: self.all.max(other.all), start }
+    }
 }
 
 impl RouteSolver<'_> {
@@ -126,7 +155,7 @@ impl RouteSolver<'_> {
             let at = self.high_order_run(&grid.grid, tolerance, false, None)?;
             let loose = self.high_order_run(&grid.grid, (LOOSER * tolerance).min(0.1), false, None)?;
             let ratio = (tolerance / (LOOSER * tolerance).min(0.1)).powf(TOLERANCE_POWER);
-            time_error = Some(self.gap(&at, &loose)?.value * ratio / (1.0 - ratio).max(f64::EPSILON));
+            time_error = Some(TimeError::of_smaller(&self.gap(&at, &loose)?, ratio));
             quarter = Some(at);
         }
         let half = self.high_order_run(&grids.half.grid, tolerance, true, None)?;
@@ -182,8 +211,7 @@ impl RouteSolver<'_> {
                 certificate.residual = Some(found);
             }
         }
-        certificate.annotate();
-        Ok(())
+        certificate.annotate(model, &full.kept, &self.region, model.horizon())
     }
 
     /// sup |V| over the region at the times kept.

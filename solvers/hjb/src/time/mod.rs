@@ -2,7 +2,7 @@
 //! `explicit` on F at the level left, from a combination of the last two levels:
 //!
 //!   V_new - implicit F_new(V_new) = last V_last + older V_before + explicit F_last(V_last),
-//!   F_t(V) = sup_v { L^v V + l - v'Rv/2 } - rho V,     last + older = 1.
+//!   F_t(V) = sup_v { L^v V + l - c(v) } - rho V,     last + older = 1.
 //!
 //! Positions are counted in half steps, as integers, plus an offset inside a step, so that no level is reached by summing
 //! floating-point steps. The same stages serve the backward equation (elapsed time e is t = T - e) and the forward one

@@ -38,8 +38,8 @@ impl TimeScheme for TrBdf2 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generator::Generator;
     use crate::faces::Face;
+    use crate::generator::Generator;
     use crate::linear::LinearSolverChoice;
     use crate::space::Space;
     use crate::step::ImplicitSystem;

@@ -161,6 +161,14 @@ impl Axis {
         uniform.then(|| (self.upper() - self.lower()) / (self.nodes.len() - 1) as f64)
     }
 
+    /// 1/h when the nodes are equally spaced (to 1e-9 h).
+    pub(super) fn inverse_spacing(&self) -> Option<f64> {
+        match self.search {
+            Search::Uniform { inverse_step } => Some(inverse_step),
+            Search::Buckets { .. } => None,
+        }
+    }
+
     /// 1/(x_{i+1} - x_i) for each of the n - 1 cells.
     pub(super) fn inverse_steps(&self) -> &[f64] {
         &self.inverse_steps

@@ -10,6 +10,7 @@
 //! choice for data with kinks or jumps.
 
 mod axis;
+mod block;
 mod grid_function;
 mod linear;
 mod region;

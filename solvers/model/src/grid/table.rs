@@ -3,6 +3,7 @@
 //! Linear in time between neighbouring slices (order 2), the first and the last slice beyond them; multilinear or cubic in
 //! space. A block is evaluated once, with the coefficients of the two slices blended cell by cell.
 
+use super::block::Layout;
 use super::grid_function::check_finite;
 use super::linear::Hat;
 use super::spline::{Hermite, SplineSpace};
@@ -28,8 +29,39 @@ struct Data {
     times: Vec<f64>,
     control_dim: usize,
     space: Space,
-    /// For each time the tables of all components, one after the other.
-    slices: Vec<Vec<f64>>,
+    layout: Layout,
+    /// For each time the tables of all components.
+    slices: Vec<Slice>,
+}
+
+/// The tables of one time, at the beginning of a cache line: the coefficients of a node in the plane fill one or more whole
+/// lines when there are two components.
+#[derive(Debug)]
+struct Slice {
+    memory: Vec<f64>,
+    start: usize,
+}
+
+impl Slice {
+    /// The coefficients of `count` tables, given one after the other, in the order of `layout`.
+    fn arranged(separate: &[f64], layout: Layout, per_node: usize, count: usize) -> Self {
+        const LINE: usize = 64;
+        let mut memory = vec![0.0; separate.len() + LINE / size_of::<f64>()];
+        let offset = memory.as_ptr().align_offset(LINE);
+        let start = if offset < LINE / size_of::<f64>() { offset } else { 0 };
+        let size = separate.len() / count;
+        for (k, table) in separate.chunks_exact(size).enumerate() {
+            for (node, coefficients) in table.chunks_exact(per_node).enumerate() {
+                let place = start + node * layout.node + k * layout.table;
+                memory[place..place + per_node].copy_from_slice(coefficients);
+            }
+        }
+        Slice { memory, start }
+    }
+
+    fn coefficients(&self) -> &[f64] {
+        &self.memory[self.start..]
+    }
 }
 
 #[derive(Debug)]
@@ -85,7 +117,12 @@ impl TableFeedback {
                 (Space::Cubic(space), fitted)
             }
         };
-        Ok(TableFeedback { data: Arc::new(Data { times, control_dim, space, slices }) })
+        let (layout, per_node) = match &space {
+            Space::Linear(product) => (product.layout(control_dim), product.components()),
+            Space::Cubic(space) => (space.product.layout(control_dim), space.product.components()),
+        };
+        let slices = slices.iter().map(|slice| Slice::arranged(slice, layout, per_node, control_dim)).collect();
+        Ok(TableFeedback { data: Arc::new(Data { times, control_dim, space, layout, slices }) })
     }
 
     /// The grid.
@@ -131,19 +168,18 @@ struct TableSlice<'a> {
 }
 
 impl VectorField for TableSlice<'_> {
-    fn eval(&self, x: Points<'_>, mut out: PointsMut<'_>) {
-        let first = &self.data.slices[self.slice];
-        let size = first.len() / self.data.control_dim;
-        for c in 0..self.data.control_dim {
-            let part = c * size..(c + 1) * size;
-            if self.weight == 0.0 {
-                self.data.eval(&first[part], x, out.coord_mut(c));
-            } else {
-                let second = &self.data.slices[(self.slice + 1).min(self.data.slices.len() - 1)];
-                let blend = Blend { first: &first[part.clone()], second: &second[part], weight: self.weight };
-                self.data.eval(blend, x, out.coord_mut(c));
-            }
+    fn eval(&self, x: Points<'_>, out: PointsMut<'_>) {
+        let first = self.data.slices[self.slice].coefficients();
+        if self.weight == 0.0 {
+            self.data.eval(first, x, out);
+        } else {
+            let second = self.data.slices[(self.slice + 1).min(self.data.slices.len() - 1)].coefficients();
+            self.data.eval(Blend { first, second, weight: self.weight }, x, out);
         }
+    }
+
+    fn table_bytes(&self) -> usize {
+        size_of_val(self.data.slices[self.slice].coefficients()) * if self.weight == 0.0 { 1 } else { 2 }
     }
 
     fn count_outside(&self, x: Points<'_>) -> usize {
@@ -179,10 +215,10 @@ impl Data {
         }
     }
 
-    fn eval(&self, table: impl Table, x: Points<'_>, out: &mut [f64]) {
+    fn eval(&self, table: impl Table, x: Points<'_>, out: PointsMut<'_>) {
         match &self.space {
-            Space::Linear(product) => product.evaluate::<Hat, 0>(table, x, |j, jet| out[j] = jet.value()),
-            Space::Cubic(space) => space.product.evaluate::<Hermite, 0>(table, x, |j, jet| out[j] = jet.value()),
+            Space::Linear(product) => product.values::<Hat>(table, self.layout, self.control_dim, x, out),
+            Space::Cubic(space) => space.product.values::<Hermite>(table, self.layout, self.control_dim, x, out),
         }
     }
 }

@@ -1,6 +1,25 @@
 //! The normal numbers of a block of paths, step after step, on the finest time grid or on a coarser one.
 
-use super::{LANES, NormalStream, STEPS_PER_DRAW};
+use super::{LANES, NormalStream, STEPS_PER_DRAW, SobolBridge};
+
+/// What the numbers of a [`BlockNoise`] are drawn from, with the numbers drawn last.
+#[derive(Clone, Debug)]
+enum Source {
+    Keyed {
+        stream: NormalStream,
+        /// Block and group of steps that `numbers` holds.
+        drawn: Option<(u64, u32)>,
+        /// For each step of the group, component after component.
+        numbers: [Vec<[f64; LANES]>; STEPS_PER_DRAW as usize],
+    },
+    Sobol {
+        bridge: SobolBridge,
+        /// Block that `numbers` holds.
+        drawn: Option<u64>,
+        /// Step after step, component after component.
+        numbers: Vec<[f64; LANES]>,
+    },
+}
 
 /// Serves the numbers of the steps of one block; [`STEPS_PER_DRAW`] steps are drawn at a time.
 ///
@@ -13,13 +32,9 @@ use super::{LANES, NormalStream, STEPS_PER_DRAW};
 /// any order, although only rising order draws each number once.
 #[derive(Clone, Debug)]
 pub struct BlockNoise {
-    stream: NormalStream,
+    source: Source,
     factor: u32,
     scale: f64,
-    /// Block and group of steps that `numbers` holds.
-    drawn: Option<(u64, u32)>,
-    /// For each step of the group, component after component.
-    numbers: [Vec<[f64; LANES]>; STEPS_PER_DRAW as usize],
     sum: Vec<[f64; LANES]>,
 }
 
@@ -31,11 +46,22 @@ impl BlockNoise {
 
     /// For steps that each cover `factor` steps of the stream (0 is taken as 1).
     pub fn coarse(stream: NormalStream, noise_dim: usize, factor: u32) -> Self {
-        let room = vec![[0.0; LANES]; noise_dim];
+        let numbers = std::array::from_fn(|_| vec![[0.0; LANES]; noise_dim]);
+        BlockNoise::of(Source::Keyed { stream, drawn: None, numbers }, noise_dim, factor)
+    }
+
+    /// From Sobol points, for steps that each cover `factor` steps of the bridge (0 is taken as 1); steps beyond the bridge's
+    /// last one repeat it.
+    pub fn sobol(bridge: SobolBridge, factor: u32) -> Self {
+        let components = bridge.components();
+        let numbers = vec![[0.0; LANES]; bridge.steps() * components];
+        BlockNoise::of(Source::Sobol { bridge, drawn: None, numbers }, components, factor)
+    }
+
+    fn of(source: Source, noise_dim: usize, factor: u32) -> Self {
         let factor = factor.max(1);
-        let sum = if factor > 1 { room.clone() } else { Vec::new() };
-        let scale = 1.0 / f64::from(factor).sqrt();
-        BlockNoise { stream, factor, scale, drawn: None, numbers: std::array::from_fn(|_| room.clone()), sum }
+        let sum = vec![[0.0; LANES]; if factor > 1 { noise_dim } else { 0 }];
+        BlockNoise { source, factor, scale: 1.0 / f64::from(factor).sqrt(), sum }
     }
 
     /// How many steps of the stream one step covers.
@@ -46,12 +72,11 @@ impl BlockNoise {
     /// The numbers of `step`, component after component, one per lane. `step * factor` must be below 2^32.
     pub fn step(&mut self, block: u64, step: u32) -> &[f64] {
         if self.factor == 1 {
-            let place = self.draw(block, step);
-            return self.numbers[place].as_flattened();
+            return self.source.numbers(block, step);
         }
         for fine in 0..self.factor {
-            let place = self.draw(block, step.wrapping_mul(self.factor).wrapping_add(fine));
-            let (sum, z) = (self.sum.as_flattened_mut(), self.numbers[place].as_flattened());
+            let z = self.source.numbers(block, step.wrapping_mul(self.factor).wrapping_add(fine));
+            let sum = self.sum.as_flattened_mut();
             if fine == 0 {
                 sum.copy_from_slice(z);
             } else {
@@ -65,19 +90,33 @@ impl BlockNoise {
         }
         self.sum.as_flattened()
     }
+}
 
-    /// Make sure that the group of `step` is there; its place in the group.
-    fn draw(&mut self, block: u64, step: u32) -> usize {
-        let group = step / STEPS_PER_DRAW;
-        if self.drawn != Some((block, group)) {
-            let [first, second, third, fourth] = &mut self.numbers;
-            let rows = first.iter_mut().zip(second).zip(third).zip(fourth);
-            for (component, (((a, b), c), d)) in (0..).zip(rows) {
-                self.stream.fill(block, group, component, [a, b, c, d]);
+impl Source {
+    /// The numbers of one step of the source; draws what is not there.
+    fn numbers(&mut self, block: u64, step: u32) -> &[f64] {
+        match self {
+            Source::Keyed { stream, drawn, numbers } => {
+                let group = step / STEPS_PER_DRAW;
+                if *drawn != Some((block, group)) {
+                    let [first, second, third, fourth] = numbers;
+                    let rows = first.iter_mut().zip(second).zip(third).zip(fourth);
+                    for (component, (((a, b), c), d)) in (0..).zip(rows) {
+                        stream.fill(block, group, component, [a, b, c, d]);
+                    }
+                    *drawn = Some((block, group));
+                }
+                numbers[(step % STEPS_PER_DRAW) as usize].as_flattened()
             }
-            self.drawn = Some((block, group));
+            Source::Sobol { bridge, drawn, numbers } => {
+                if *drawn != Some(block) {
+                    bridge.fill(block, numbers);
+                    *drawn = Some(block);
+                }
+                let (step, q) = ((step as usize).min(bridge.steps() - 1), bridge.components());
+                numbers[step * q..(step + 1) * q].as_flattened()
+            }
         }
-        (step % STEPS_PER_DRAW) as usize
     }
 }
 

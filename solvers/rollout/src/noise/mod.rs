@@ -1,8 +1,8 @@
 //! Keyed noise: every random number is a pure function of (seed, path, level, step, component).
 //!
 //! A counter-based generator has no state to hand on, so a path's noise does not depend on which thread runs it, on how
-//! many paths run beside it, or on what was drawn before. Two counter domains are kept apart: the Brownian increments
-//! ([`NormalStream`]) and the numbers drawn by an initial law ([`PathRng`]).
+//! many paths run beside it, or on what was drawn before. Counter domains are kept apart: the Brownian increments
+//! ([`NormalStream`]), the numbers drawn by an initial law ([`PathRng`]), and the scrambling of Sobol points ([`SobolBridge`]).
 //!
 //! Coupled levels: [`BlockNoise::coarse`] (in a run, [`RolloutParams::coarsening`](crate::RolloutParams::coarsening)) makes
 //! the numbers of coarse steps from sums of fine ones, so that two runs of M N and N steps follow one Brownian path.
@@ -13,17 +13,34 @@ mod block;
 mod normal;
 mod path_rng;
 mod philox;
+mod sobol;
+mod step;
 
 pub use block::BlockNoise;
 pub use normal::NormalStream;
 pub use path_rng::PathRng;
 pub use philox::philox4x32_10;
+pub use sobol::{SOBOL_DIMENSIONS, SOBOL_PATHS, SobolBridge};
+pub(crate) use step::StepNoise;
 
 /// Paths that advance together; path p is lane `p % LANES` of block `p / LANES`.
 pub const LANES: usize = 64;
 
 /// Consecutive steps whose numbers, for one path and component, come from one counter.
 pub const STEPS_PER_DRAW: u32 = 4;
+
+/// Where the normal numbers of a run come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoiseSource {
+    /// Independent paths: Philox and Box-Muller.
+    #[default]
+    Keyed,
+    /// Scrambled Sobol points with a Brownian bridge, for few steps and smooth rewards ([`SobolBridge`] gives the limits). The
+    /// standard errors of one run do not hold: use [`Ensemble::replicate`](crate::Ensemble::replicate). An initial law is still
+    /// drawn at random.
+    Sobol,
+}
 
 /// Names the noise of one path.
 ///
@@ -56,6 +73,7 @@ impl NoiseKey {
 enum Domain {
     Brownian = 0,
     InitialState = 1,
+    Sobol = 2,
 }
 
 /// The Philox key of a stream. The seed is itself the key of one Philox call on (level, domain): all 128 bits of the

@@ -3,7 +3,7 @@
 use hjbridge_model::Points;
 
 /// The smallest box that holds all points; empty (infinity, -infinity) before the first.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Extrema {
     /// Smallest value of each coordinate.
     pub min: Vec<f64>,

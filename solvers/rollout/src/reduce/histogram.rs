@@ -21,7 +21,7 @@ impl Default for HistogramParams {
 }
 
 /// A histogram; bin i holds lower + i w <= x < lower + (i+1) w with w = (upper - lower)/bins.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Histogram {
     /// Left edge of the first bin.
     pub lower: f64,

@@ -5,15 +5,25 @@
 
 mod estimate;
 mod extrema;
+mod functionals;
 mod histogram;
+mod kolmogorov_smirnov;
+mod log_mean;
 mod moments;
+mod plane;
+mod quantile;
 mod summary;
 
 pub use estimate::{Estimate, normal_quantile};
 pub use extrema::Extrema;
+pub use functionals::{Measure, MeasureReducer};
 pub use histogram::{Histogram, HistogramParams};
+pub use kolmogorov_smirnov::{KolmogorovSmirnov, kolmogorov_smirnov};
+pub use log_mean::LogMean;
 pub use moments::{Moments, ScalarMoments};
-pub use summary::{Record, RolloutSummary, SummaryReducer};
+pub use plane::{PlaneHistogram, PlaneHistogramParams};
+pub use quantile::QuantileSketch;
+pub use summary::{Quantiles, Record, RolloutSummary, SummaryReducer};
 
 use hjbridge_model::Points;
 
@@ -30,6 +40,12 @@ pub struct FinishedPaths<'a> {
     pub running_reward: &'a [f64],
     /// g(X_N).
     pub terminal_reward: &'a [f64],
+    /// How many of the path's evaluations of the feedback lay outside the feedback's own table.
+    pub outside: &'a [f64],
+    /// The numbers of the run's functionals, one coordinate each; no coordinate without functionals.
+    pub functionals: Points<'a>,
+    /// Whether paths 2j and 2j + 1 are an antithetic pair, i.e. one independent sample.
+    pub antithetic: bool,
 }
 
 impl FinishedPaths<'_> {
@@ -57,4 +73,14 @@ pub trait Reducer: Clone + Send + Sync {
 
     /// Take in what `later` has seen, whose paths all follow this reducer's.
     fn merge(&mut self, later: Self);
+
+    /// The standard error that a stop rule looks at; none unless said otherwise.
+    fn standard_error(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// Means of entries 2j and 2j + 1.
+pub(crate) fn pair_means(x: &[f64]) -> impl Iterator<Item = f64> + Clone + '_ {
+    x.chunks_exact(2).map(|pair| 0.5 * (pair[0] + pair[1]))
 }

@@ -12,7 +12,7 @@ use hjbridge_model::Points;
 use crate::reduce::Estimate;
 
 /// Moments of a real quantity.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ScalarMoments {
     n: u64,
     mean: f64,
@@ -47,6 +47,16 @@ impl ScalarMoments {
         self.n = n;
     }
 
+    /// The moments of c times the samples.
+    pub(crate) fn scaled(self, c: f64) -> Self {
+        ScalarMoments { n: self.n, mean: c * self.mean, m2: c * c * self.m2 }
+    }
+
+    /// Number of samples.
+    pub fn n(&self) -> u64 {
+        self.n
+    }
+
     /// Mean and standard error.
     pub fn estimate(&self) -> Estimate {
         let standard_error = if self.n < 2 { f64::INFINITY } else { (self.variance() / self.n as f64).sqrt() };
@@ -60,7 +70,7 @@ impl ScalarMoments {
 }
 
 /// Moments of a vector.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Moments {
     n: u64,
     mean: Vec<f64>,
@@ -72,6 +82,16 @@ impl Moments {
     /// No sample yet, in R^`dim`.
     pub fn new(dim: usize) -> Self {
         Moments { n: 0, mean: vec![0.0; dim], m2: vec![0.0; dim * dim] }
+    }
+
+    /// Dimension of the vector.
+    pub fn dim(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Number of samples.
+    pub fn n(&self) -> u64 {
+        self.n
     }
 
     /// Take in the points.

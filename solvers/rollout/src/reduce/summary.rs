@@ -1,9 +1,12 @@
 //! The standard summary of a rollout.
 
-use hjbridge_model::PointBlock;
+use hjbridge_model::{PointBlock, Points};
 
 use crate::error::RolloutError;
-use crate::reduce::{Estimate, Extrema, FinishedPaths, Histogram, HistogramParams, Moments, Reducer, ScalarMoments};
+use crate::reduce::{
+    Estimate, Extrema, FinishedPaths, Histogram, HistogramParams, Moments, PlaneHistogram, PlaneHistogramParams, QuantileSketch,
+    Reducer, ScalarMoments, pair_means,
+};
 
 /// What to keep besides moments and extrema.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +17,21 @@ pub struct Record {
     pub final_states: bool,
     /// Keep the objective of every path (8 bytes per path), for paired comparisons.
     pub objectives: bool,
+    /// Quantiles of each coordinate of X_N and of the objective at these probabilities.
+    pub quantiles: Vec<f64>,
+    /// Histograms of pairs of coordinates of X_N.
+    pub planes: Vec<PlaneHistogramParams>,
+}
+
+/// Quantiles at one probability.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Quantiles {
+    /// p.
+    pub probability: f64,
+    /// Of the objective of a path.
+    pub objective: Estimate,
+    /// Of each coordinate of X_N.
+    pub state: Vec<Estimate>,
 }
 
 impl Record {
@@ -22,7 +40,18 @@ impl Record {
         if found != 0 && found != dim {
             return Err(RolloutError::Dimension { what: "number of histograms", found, expected: dim });
         }
-        self.histograms.iter().try_for_each(|h| Histogram::new(h).map(|_| ()))
+        self.histograms.iter().try_for_each(|h| Histogram::new(h).map(|_| ()))?;
+        if let Some(p) = self.quantiles.iter().find(|&&p| !(p > 0.0 && p < 1.0)) {
+            return Err(RolloutError::invalid("record.quantiles", p, "between 0 and 1, both excluded"));
+        }
+        for plane in &self.planes {
+            PlaneHistogram::new(plane)?;
+            let (i, j) = plane.coordinates;
+            if i.max(j) >= dim {
+                return Err(RolloutError::invalid("record.planes", format!("({i}, {j})"), format!("coordinates below {dim}")));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -45,6 +74,12 @@ pub struct RolloutSummary {
     pub extrema: Extrema,
     /// Histogram of each coordinate of X_N, if recorded.
     pub histograms: Vec<Histogram>,
+    /// Histograms of pairs of coordinates of X_N, if recorded.
+    pub planes: Vec<PlaneHistogram>,
+    /// Quantiles, if recorded.
+    pub quantiles: Vec<Quantiles>,
+    /// How often a path evaluated the feedback outside the feedback's own table.
+    pub outside: Estimate,
     /// X_N of every path in the order of paths, if recorded.
     #[serde(skip)]
     pub final_states: Option<PointBlock>,
@@ -53,16 +88,23 @@ pub struct RolloutSummary {
     pub objectives: Option<Vec<f64>>,
 }
 
-/// Computes a [`RolloutSummary`].
-#[derive(Clone, Debug)]
+/// Computes a [`RolloutSummary`]. Its state can be written down and read back, bit for bit.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SummaryReducer {
     objective: ScalarMoments,
     terminal_reward: ScalarMoments,
     running_cost: ScalarMoments,
     running_reward: ScalarMoments,
+    outside: ScalarMoments,
+    /// Of X_N over paths; the standard errors of antithetic pairs come from `pairs`.
     state: Moments,
+    pairs: Moments,
     extrema: Extrema,
     histograms: Vec<Histogram>,
+    planes: Vec<PlaneHistogram>,
+    probabilities: Vec<f64>,
+    /// Of each coordinate and, last, of the objective.
+    sketches: Vec<QuantileSketch>,
     final_states: Option<Vec<Vec<f64>>>,
     objectives: Option<Vec<f64>>,
 }
@@ -79,9 +121,14 @@ impl SummaryReducer {
             terminal_reward: ScalarMoments::default(),
             running_cost: ScalarMoments::default(),
             running_reward: ScalarMoments::default(),
+            outside: ScalarMoments::default(),
             state: Moments::new(dim),
+            pairs: Moments::new(dim),
             extrema: Extrema::new(dim),
             histograms: record.histograms.iter().map(Histogram::new).collect::<Result<_, _>>()?,
+            planes: record.planes.iter().map(PlaneHistogram::new).collect::<Result<_, _>>()?,
+            probabilities: record.quantiles.clone(),
+            sketches: vec![QuantileSketch::default(); if record.quantiles.is_empty() { 0 } else { dim + 1 }],
             final_states: record.final_states.then(|| vec![Vec::new(); dim]),
             objectives: record.objectives.then(Vec::new),
         })
@@ -92,15 +139,24 @@ impl SummaryReducer {
     /// # Errors
     /// [`RolloutError::Overflow`] when an estimate is not finite, which takes at least two finite paths to happen.
     pub fn finish(self) -> Result<RolloutSummary, RolloutError> {
+        let quantiles = self.probabilities.iter().map(|&probability| {
+            let mut state = self.sketches.iter().map(|s| s.quantile(probability)).collect::<Result<Vec<_>, _>>()?;
+            let none = Estimate { mean: f64::NAN, standard_error: f64::INFINITY, n: 0 };
+            Ok(Quantiles { probability, objective: state.pop().unwrap_or(none), state })
+        });
+        let quantiles = quantiles.collect::<Result<Vec<_>, RolloutError>>()?;
         let summary = RolloutSummary {
             objective: self.objective.estimate(),
             terminal_reward: self.terminal_reward.estimate(),
             running_cost: self.running_cost.estimate(),
             running_reward: self.running_reward.estimate(),
-            mean: self.state.mean(),
+            mean: if self.pairs.n() > 0 { self.pairs.mean() } else { self.state.mean() },
             covariance: self.state.covariance(),
             extrema: self.extrema,
             histograms: self.histograms,
+            planes: self.planes,
+            quantiles,
+            outside: self.outside.estimate(),
             final_states: self.final_states.map(into_block),
             objectives: self.objectives,
         };
@@ -133,11 +189,36 @@ fn into_block(coordinates: Vec<Vec<f64>>) -> PointBlock {
 
 impl Reducer for SummaryReducer {
     fn absorb(&mut self, paths: &FinishedPaths<'_>) {
-        self.objective.absorb(paths.objective());
-        self.terminal_reward.absorb(paths.terminal_reward.iter().copied());
-        self.running_cost.absorb(paths.running_cost.iter().copied());
-        self.running_reward.absorb(paths.running_reward.iter().copied());
+        let objective: Vec<f64> = paths.objective().collect();
+        for (moments, samples) in [
+            (&mut self.objective, objective.as_slice()),
+            (&mut self.terminal_reward, paths.terminal_reward),
+            (&mut self.running_cost, paths.running_cost),
+            (&mut self.running_reward, paths.running_reward),
+            (&mut self.outside, paths.outside),
+        ] {
+            if paths.antithetic {
+                moments.absorb(pair_means(samples));
+            } else {
+                moments.absorb(samples.iter().copied());
+            }
+        }
         self.state.absorb(paths.state);
+        if paths.antithetic {
+            let d = paths.state.dim();
+            let means: Vec<f64> = (0..d).flat_map(|i| pair_means(paths.state.coord(i)).collect::<Vec<_>>()).collect();
+            self.pairs.absorb(Points::new(&means, d));
+        }
+        if let Some((last, coordinates)) = self.sketches.split_last_mut() {
+            last.absorb(objective.iter().copied());
+            for (i, sketch) in coordinates.iter_mut().enumerate() {
+                sketch.absorb(paths.state.coord(i).iter().copied());
+            }
+        }
+        for plane in &mut self.planes {
+            let (i, j) = plane.coordinates;
+            plane.absorb(paths.state.coord(i), paths.state.coord(j));
+        }
         self.extrema.absorb(paths.state);
         for (i, h) in self.histograms.iter_mut().enumerate() {
             h.absorb(paths.state.coord(i));
@@ -146,7 +227,7 @@ impl Reducer for SummaryReducer {
             kept.extend_from_slice(paths.state.coord(i));
         }
         if let Some(kept) = &mut self.objectives {
-            kept.extend(paths.objective());
+            kept.extend_from_slice(&objective);
         }
     }
 
@@ -155,10 +236,18 @@ impl Reducer for SummaryReducer {
         self.terminal_reward.merge(later.terminal_reward);
         self.running_cost.merge(later.running_cost);
         self.running_reward.merge(later.running_reward);
+        self.outside.merge(later.outside);
         self.state.merge(&later.state);
+        self.pairs.merge(&later.pairs);
         self.extrema.merge(&later.extrema);
         for (h, l) in self.histograms.iter_mut().zip(&later.histograms) {
             h.merge(l);
+        }
+        for (h, l) in self.planes.iter_mut().zip(&later.planes) {
+            h.merge(l);
+        }
+        for (s, l) in self.sketches.iter_mut().zip(&later.sketches) {
+            s.merge(l);
         }
         for (kept, l) in self.final_states.iter_mut().flatten().zip(later.final_states.iter().flatten()) {
             kept.extend_from_slice(l);
@@ -166,5 +255,10 @@ impl Reducer for SummaryReducer {
         for (kept, l) in self.objectives.iter_mut().zip(&later.objectives) {
             kept.extend_from_slice(l);
         }
+    }
+
+    /// That of the objective.
+    fn standard_error(&self) -> Option<f64> {
+        Some(self.objective.estimate().standard_error)
     }
 }

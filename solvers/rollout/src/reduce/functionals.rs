@@ -1,0 +1,88 @@
+//! Moments of any numbers computed from each finished path.
+
+use std::sync::Arc;
+
+use hjbridge_model::{PointBlock, Points, PointsMut};
+
+use crate::error::RolloutError;
+use crate::reduce::{Estimate, FinishedPaths, Moments, Reducer, pair_means};
+
+/// What to compute from a block of finished paths: one coordinate per quantity, one point per path.
+pub type Measure<'a> = dyn Fn(&FinishedPaths<'_>, PointsMut<'_>) + Send + Sync + 'a;
+
+/// Joint mean and covariance of quantities measured on each path; the paths of an antithetic pair count as one sample,
+/// their mean.
+#[derive(Clone)]
+pub struct MeasureReducer<'a> {
+    measure: Arc<Measure<'a>>,
+    moments: Moments,
+}
+
+impl<'a> MeasureReducer<'a> {
+    /// Of `quantities` numbers per path.
+    pub fn new(quantities: usize, measure: impl Fn(&FinishedPaths<'_>, PointsMut<'_>) + Send + Sync + 'a) -> Self {
+        MeasureReducer { measure: Arc::new(measure), moments: Moments::new(quantities) }
+    }
+
+    /// Of the numbers that the functionals of the run keep.
+    pub fn functionals(quantities: usize) -> Self {
+        MeasureReducer::new(quantities, |paths: &FinishedPaths<'_>, mut out: PointsMut<'_>| {
+            for i in 0..out.dim() {
+                out.coord_mut(i).copy_from_slice(paths.functionals.coord(i));
+            }
+        })
+    }
+
+    /// The moments so far.
+    pub fn moments(&self) -> &Moments {
+        &self.moments
+    }
+
+    /// Continue from moments seen before, of as many quantities.
+    ///
+    /// # Errors
+    /// [`RolloutError::Dimension`].
+    pub fn with_moments(mut self, moments: Moments) -> Result<Self, RolloutError> {
+        let (found, expected) = (moments.dim(), self.moments.dim());
+        if found != expected {
+            return Err(RolloutError::Dimension { what: "number of measured quantities", found, expected });
+        }
+        self.moments = moments;
+        Ok(self)
+    }
+
+    /// Mean and standard error of each quantity.
+    ///
+    /// # Errors
+    /// [`RolloutError::Overflow`] when one is not finite.
+    pub fn estimates(&self) -> Result<Vec<Estimate>, RolloutError> {
+        let estimates = self.moments.mean();
+        if estimates.iter().any(|e| !(e.mean.is_finite() && e.standard_error.is_finite())) {
+            return Err(RolloutError::Overflow { quantity: "measured quantity" });
+        }
+        Ok(estimates)
+    }
+}
+
+impl Reducer for MeasureReducer<'_> {
+    fn absorb(&mut self, paths: &FinishedPaths<'_>) {
+        let (q, n) = (self.moments.dim(), paths.len());
+        let mut values = PointBlock::zeros(q, n);
+        (self.measure)(paths, values.as_mut());
+        if !paths.antithetic {
+            self.moments.absorb(values.as_points());
+            return;
+        }
+        let means: Vec<f64> = (0..q).flat_map(|i| pair_means(values.coord(i)).collect::<Vec<_>>()).collect();
+        self.moments.absorb(Points::new(&means, q));
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.moments.merge(&later.moments);
+    }
+
+    /// That of the first quantity.
+    fn standard_error(&self) -> Option<f64> {
+        self.moments.mean().first().map(|e| e.standard_error)
+    }
+}
