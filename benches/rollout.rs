@@ -20,7 +20,7 @@ use hjbridge::model::{
 };
 use hjbridge::rollout::noise::{LANES, NormalStream};
 use hjbridge::rollout::{Ensemble, InitialState, RolloutParams};
-use hjbridge::run::{Silent, rollout, solve};
+use hjbridge::run::{RolloutOptions, Silent, rollout, solve};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -166,22 +166,23 @@ fn main() -> Outcome<()> {
     let mut problem = mixture_1d()?;
     problem.file.paths = MIXTURE_1D_PATHS;
     let solved = solve(&problem, problem.file.time_steps, &Silent)?;
-    let report = rollout(&problem, &solved, STEPS, Some(1), &Silent)?.report;
+    let options = RolloutOptions { steps: Some(STEPS), threads: Some(1), ..RolloutOptions::default() };
+    let report = rollout(&problem, &solved, &options, &Silent)?.report;
     let exact = solved.report.objective_exact.unwrap_or(f64::NAN);
     println!(
         "fine-tuned mixture, {MIXTURE_1D_PATHS} paths x {STEPS} steps, policy from an 801 x 801 table; E V(0,Y_0) = {exact:.6}"
     );
     println!(
         "  objective {:.5}, standard error {:.1e}; bias of the Euler chain {:.1e}; z against that chain {:.2}",
-        report.objective,
-        report.objective_stderr,
-        report.euler_objective - exact,
+        report.estimates.objective.mean,
+        report.estimates.objective.standard_error,
+        report.euler_objective.unwrap_or(f64::NAN) - exact,
         report.z_score
     );
     println!(
         "  mean of Y_T {:.4} with standard error {:.1e}, exactly {:.4}",
-        report.final_mean[0],
-        report.final_mean_stderr[0],
+        report.estimates.final_mean[0].mean,
+        report.estimates.final_mean[0].standard_error,
         report.final_mean_exact.unwrap_or(f64::NAN)
     );
 

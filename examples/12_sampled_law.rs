@@ -59,8 +59,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         quantile(0.75)
     );
     println!(
-        "{:>6} {:>9} {:>8} {:>6} {:>9} {:>8} {:>9} {:>9} {:>26}",
-        "N", "mean", "std err", "z", "variance", "D", "p-value", "law", "quartiles (std err)"
+        "{:>6} | {:>8} {:>8} {:>6} | {:>8} {:>8} {:>6} | {:>8} {:>8} {:>9} | {}",
+        "N", "mean", "std err", "z", "variance", "std err", "z", "D", "p-value", "law", "quartiles (std err)"
     );
     let none = ZeroFeedback { dim: 1, control_dim: 1 };
     for (N, tuned) in [(10, true), (40, true), (160, true), (640, true), (640, false)] {
@@ -75,11 +75,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let quartiles: Vec<String> =
             summary.quantiles.iter().map(|q| format!("{:.3} ({:.3})", q.state[0].mean, q.state[0].standard_error)).collect();
         println!(
-            "{N:>6} {:>9.4} {:>8.4} {:>6.2} {:>9.4} {:>8.4} {:>9.1e} {:>9} {}",
+            "{N:>6} | {:>8.4} {:>8.4} {:>6.2} | {:>8.4} {:>8.4} {:>6.2} | {:>8.4} {:>8.1e} {:>9} | {}",
             summary.mean[0].mean,
             summary.mean[0].standard_error,
             summary.mean[0].z_score(mean),
             summary.covariance[0],
+            summary.covariance_error[0],
+            (summary.covariance[0] - variance) / summary.covariance_error[0],
             test.distance,
             test.p_value,
             if !tuned {

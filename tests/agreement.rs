@@ -6,7 +6,7 @@ use hjbridge::model::exact::{FinalLaw, TiltedMixture};
 use hjbridge::model::{InitialLaw, Law};
 use hjbridge::problem::spec::{InitialLawSpec, KlFunctionSpec, KlWeightSpec, RewardSpec, ScheduleSpec};
 use hjbridge::problem::{Problem, ProblemFile};
-use hjbridge::run::{Silent, SolveRun, initial_mean, pift, rollout, solve, tabulated_score};
+use hjbridge::run::{RolloutOptions, Silent, SolveRun, initial_mean, pift, rollout, solve, tabulated_score};
 use std::path::Path;
 
 fn load(name: &str, change: impl FnOnce(&mut ProblemFile)) -> Problem {
@@ -86,13 +86,14 @@ fn rollout_estimates_what_the_recursion_and_the_value_say() {
         f.seed = 11;
     });
     let hjb = solved(&problem);
-    let run = rollout(&problem, &hjb, 200, None, &Silent).unwrap();
+    let run = rollout(&problem, &hjb, &RolloutOptions::default(), &Silent).unwrap();
     let r = &run.report;
     assert!(r.z_score.abs() < 3.0, "{r:?}");
-    assert!((r.objective - r.optimum).abs() < 3.0 * r.objective_stderr + r.time_bias.abs());
-    let z = (r.final_mean[0] - r.final_mean_exact.unwrap()) / r.final_mean_stderr[0];
+    let (objective, mean) = (r.estimates.objective, r.estimates.final_mean[0]);
+    assert!((objective.mean - r.optimum).abs() < 3.0 * objective.standard_error + r.time_bias.unwrap().abs());
+    let z = mean.z_score(r.final_mean_exact.unwrap());
     assert!(z.abs() < 4.0, "z = {z}");
-    assert!(r.final_mean_stderr[0] < 0.01, "the interval must be able to fail");
+    assert!(mean.standard_error < 0.01, "the interval must be able to fail");
     assert_eq!(r.simulation.outside, 0);
 }
 
@@ -119,12 +120,14 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let hjb = solved(&problem);
-            let ensemble = rollout(&problem, &hjb, 50, Some(threads), &Silent).unwrap();
+            let options = RolloutOptions { threads: Some(threads), ..RolloutOptions::default() };
+            let ensemble = rollout(&problem, &hjb, &options, &Silent).unwrap();
             let chain = pift(&problem, 40, &Silent).unwrap();
             let gap = bridge(&problem, &[16, 32], &Silent).unwrap();
             (
                 hjb.solution.value(0).to_vec(),
-                [ensemble.report.objective, ensemble.report.final_mean[0], ensemble.report.euler_objective],
+                [ensemble.report.estimates.objective.mean, ensemble.report.estimates.final_mean[0].mean, ensemble.report.optimum],
+                ensemble.report.euler_objective,
                 chain.values[0].clone(),
                 chain.report.contraction,
                 gap.report.value_error,

@@ -70,7 +70,7 @@ impl Reference {
             change = (change.0.max(e.value.0), change.1.max(e.control.0));
         }
         let times = coarse.solution.times().to_vec();
-        self.refined = Some(ValueFunction::new(problem.grid.clone(), 1, times, values, controls));
+        self.refined = Some(ValueFunction::new(problem.grid.clone(), 1, times, values, controls)?);
         self.change = Some(change);
         Ok(())
     }

@@ -7,8 +7,10 @@ use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, P
 use crate::report::{OutputDirectory, Report, ReportError, SLICES, SOLUTION, Slices, figure::FigureInfo};
 use crate::run::{RouteReport, RunError};
 use hjbridge_model::{ControlledDiffusion, TensorGrid};
+use hjbridge_rollout::Ranks;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A resolved problem of any kind.
 pub(super) trait Subject: Sized {
@@ -29,7 +31,7 @@ pub(super) trait Subject: Sized {
 impl Subject for Problem {
     fn open(command: &str, options: &Options, file: AnyProblemFile) -> Result<Self, RunError> {
         let AnyProblemFile::FineTuning(mut file) = file else {
-            let what = format!("{command} needs a fine-tuning problem; kind controlled_diffusion has check and solve");
+            let what = format!("{command} needs a fine-tuning problem; kind controlled_diffusion has check, solve and rollout");
             return Err(RunError::Unsupported(what));
         };
         apply(command, options, &mut file)?;
@@ -57,16 +59,18 @@ impl Subject for ControlledProblem {
         let AnyProblemFile::Controlled(mut file) = file else {
             return Err(RunError::Unsupported(format!("{command} needs a problem of kind controlled_diffusion")));
         };
+        let simulated = command == "rollout";
         for (flag, given) in [("--paths", options.paths.is_some()), ("--seed", options.seed.is_some())] {
-            if given {
-                let allowed = "is for simulations; problems of kind controlled_diffusion have none";
-                return Err(ProblemError::invalid(flag, "given", allowed).into());
+            if given && !simulated {
+                return Err(ProblemError::invalid(flag, "given", "is for simulations: for rollout").into());
             }
         }
+        file.paths = options.paths.unwrap_or(file.paths);
+        file.seed = options.seed.unwrap_or(file.seed);
         override_nodes(options, &mut file.grid);
         match options.steps.as_deref() {
             None => {}
-            Some([n]) if file.horizon.is_some() => file.time_steps = *n,
+            Some([n]) if file.horizon.is_some() || simulated => file.time_steps = *n,
             Some(steps) => {
                 let allowed = "one number, for a problem with a horizon";
                 return Err(ProblemError::invalid("--steps", format!("{steps:?}"), allowed).into());
@@ -98,19 +102,32 @@ pub(super) struct Session<P = Problem> {
     pub out: OutputDirectory,
     pub threads: Option<usize>,
     pub bars: Bars,
+    /// This process among those that share the work.
+    pub ranks: Arc<dyn Ranks>,
     slices: usize,
     quiet: bool,
 }
 
 impl<P: Subject> Session<P> {
     /// Apply the flags to the problem, resolve it, check the output directory.
-    pub fn open(command: &'static str, options: &Options, file: AnyProblemFile) -> Result<Self, RunError> {
+    pub fn open(
+        command: &'static str,
+        options: &Options,
+        file: AnyProblemFile,
+        ranks: &Arc<dyn Ranks>,
+    ) -> Result<Self, RunError> {
         let problem = P::open(command, options, file)?;
         let out = options.out.clone().unwrap_or_else(|| PathBuf::from("out").join(problem.name()));
         let out = OutputDirectory::prepare(&out)?;
         let threads = options.threads.map(usize::from);
         let slices = options.slices.unwrap_or(SLICES);
-        Ok(Session { command, problem, out, threads, bars: Bars::new(options.quiet), slices, quiet: options.quiet })
+        let bars = Bars::new(options.quiet || ranks.rank() > 0);
+        Ok(Session { command, problem, out, threads, bars, ranks: ranks.clone(), slices, quiet: options.quiet })
+    }
+
+    /// Whether this process writes and prints: one of those that share the work does.
+    pub fn writes(&self) -> bool {
+        self.ranks.rank() == 0
     }
 
     /// Intervals between the times that are wanted from a solver.
@@ -124,7 +141,10 @@ impl<P: Subject> Session<P> {
     }
 
     /// Take the output directory: from here on there is something to write.
-    fn claim(&self) -> Result<(), RunError> {
+    pub fn claim(&self) -> Result<(), RunError> {
+        if !self.writes() {
+            return Ok(());
+        }
         let mut report = self.report();
         report.complete = false;
         report.error = Some("the run was stopped before it finished".into());
@@ -141,7 +161,9 @@ impl<P: Subject> Session<P> {
         self.claim()?;
         let (grid, components) = (self.problem.grid(), self.problem.control_dim());
         let slices = Slices::thin((grid.len(), components), self.slices, times, value, control);
-        slices.write(grid, &self.out.path().join(SOLUTION))?;
+        if self.writes() {
+            slices.write(grid, &self.out.path().join(SOLUTION))?;
+        }
         Ok(slices)
     }
 
@@ -160,6 +182,9 @@ impl<P: Subject> Session<P> {
     pub fn finish(&self, mut report: Report, failure: Option<RunError>, summary: &[String]) -> Result<(), RunError> {
         report.complete = failure.is_none();
         report.error = failure.as_ref().map(ToString::to_string);
+        if !self.writes() {
+            return failure.map_or(Ok(()), Err);
+        }
         self.out.write_report(&report)?;
         if !self.quiet {
             say(summary.iter());
@@ -256,6 +281,13 @@ pub(super) fn route_lines(nodes: usize, seconds: f64, route: &RouteReport, contr
         ));
     }
     lines
+}
+
+/// What the certificate says must be read with care; what makes a figure unreliable is a warning.
+pub(super) fn notes(route: &RouteReport) -> Vec<String> {
+    let grave = |note: &str| note.starts_with("no ") || ["not reliable", "could not", "prefer"].iter().any(|w| note.contains(w));
+    let notes = route.certificate.iter().flat_map(|c| &c.notes);
+    notes.map(|note| format!("  {}: {note}", if grave(note) { "warning" } else { "note" })).collect()
 }
 
 /// A number for a summary, or a dash.

@@ -1,9 +1,9 @@
 //! `solve` on a controlled diffusion given by formulas.
 
-use super::common::{Session, route_lines, shown, shown_order};
+use super::common::{Session, notes, route_lines, shown, shown_order};
 use crate::problem::ControlledProblem;
 use crate::report::draw_controlled;
-use crate::run::{RunError, solve_controlled};
+use crate::run::{RouteReport, RunError, SolverInfo, solve_controlled};
 use hjbridge_model::ControlledDiffusion;
 
 pub(super) fn run(session: &Session<ControlledProblem>) -> Result<(), RunError> {
@@ -18,6 +18,9 @@ pub(super) fn run(session: &Session<ControlledProblem>) -> Result<(), RunError> 
     if let Some(start) = r.route.certificate.as_ref().and_then(|c| c.richardson.as_ref()).and_then(|e| e.at_start.as_ref()) {
         let control = match problem.model.control_dim() {
             0 => String::new(),
+            _ if start.control_observed_order.is_some_and(|p| p < 0.5) => {
+                format!(", of the control about {:.1e} on average", start.control_mean_error)
+            }
             _ => format!(", of the control {:.1e} ({:.1e} on average)", start.control_error, start.control_mean_error),
         };
         summary.push(format!(
@@ -26,13 +29,15 @@ pub(super) fn run(session: &Session<ControlledProblem>) -> Result<(), RunError> 
             shown_order(start.observed_order)
         ));
     }
-    if r.value_error.is_some() || r.control_error.is_some() {
-        summary.push(format!(
-            "  against the known solution: sup error of V {}, of v {}",
-            shown(r.value_error),
-            shown(r.control_error)
-        ));
+    let known: Vec<String> = [("V", r.value_error), ("v", r.control_error)]
+        .into_iter()
+        .filter_map(|(name, error)| error.map(|error| format!("of {name} {error:.3e}")))
+        .collect();
+    if !known.is_empty() {
+        summary.push(format!("  against the known solution: sup error {}", known.join(", ")));
     }
+    summary.extend(notes(&r.route));
+    summary.extend(not_monotone(&r.route));
     for point in &r.start {
         let control = if point.control.is_empty() { String::new() } else { format!(", v = {}", list(&point.control)) };
         let exact = point.exact_value.map_or(String::new(), |v| format!(" (known: V = {})", digits(v)));
@@ -42,8 +47,31 @@ pub(super) fn run(session: &Session<ControlledProblem>) -> Result<(), RunError> 
     session.finish(report, run.failure, &summary)
 }
 
+/// A scheme that is not that of a Markov chain, and where.
+fn not_monotone(route: &RouteReport) -> Option<String> {
+    let seen = match route.solver.as_ref()? {
+        SolverInfo::Monotone(info) => &info.monotonicity,
+        SolverInfo::ColeHopf(info) => &info.monotonicity,
+        SolverInfo::StationaryColeHopf(info) => &info.monotonicity,
+        // the notes of the certificate have it
+        SolverInfo::HighOrder(_) | SolverInfo::Stationary(_) => return None,
+    };
+    if seen.is_monotone() {
+        return None;
+    }
+    let node = seen.worst_node.map_or(String::new(), |node| format!(" at node {node}"));
+    let time = seen.worst_time.map_or(String::new(), |t| format!(", t = {}", digits(t)));
+    let cause = seen.worst_cause.map_or(String::new(), |cause| format!("; likely cause: {cause}"));
+    Some(format!(
+        "  warning: the scheme is not monotone: {} negative rates in all, the worst, {},{node}, x = {}{time}{cause}",
+        seen.violations,
+        digits(seen.worst_value),
+        list(&seen.worst_point)
+    ))
+}
+
 /// A vector for a summary.
-fn list(v: &[f64]) -> String {
+pub(super) fn list(v: &[f64]) -> String {
     let shown: Vec<String> = v.iter().map(|&x| digits(x)).collect();
     match shown.as_slice() {
         [one] => one.clone(),
@@ -52,7 +80,7 @@ fn list(v: &[f64]) -> String {
 }
 
 /// Seven significant digits, without trailing zeros; a number below rounding of anything near one is zero.
-fn digits(x: f64) -> String {
+pub(super) fn digits(x: f64) -> String {
     let magnitude = x.abs();
     if magnitude < 1e-15 {
         return "0".into();

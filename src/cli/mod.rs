@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand. Summaries go to standard output, progress and errors to standard error.
 //!
-//! Exit codes: 0 done; 1 a numerical failure, the finished part is written; 2 bad input, nothing is written.
+//! Exit codes: 0 done; 1 a numerical failure, the finished part is written; 2 bad input, nothing is written; 3 ended by the user
+//! (Ctrl-C during a simulation), what was done is written and marked partial.
 
 mod bridge;
 mod check;
@@ -8,15 +9,20 @@ mod common;
 mod controlled;
 mod pift;
 mod progress;
+mod ranks;
 mod rollout;
+mod rollout_options;
 mod solve;
+mod sweep;
 
-use crate::problem::{AnyProblemFile, ProblemError};
+use crate::problem::{AnyProblemFile, ProblemError, line_of};
 use crate::run::RunError;
 use clap::{Args, Parser, Subcommand};
 use common::Session;
+use hjbridge_rollout::Ranks;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Exact answers for fine-tuning diffusion models by stochastic control, and PI-FT measured against them.
 #[derive(Parser)]
@@ -35,8 +41,10 @@ enum Command {
     },
     /// Solve the Hamilton-Jacobi-Bellman equation on the grid
     Solve(Options),
-    /// Simulate the optimal policy by Euler-Maruyama
-    Rollout(Options),
+    /// Simulate the optimal policy
+    Rollout(rollout_options::RolloutArgs),
+    /// Solve and simulate at several KL weights: reward against divergence
+    Sweep(sweep::SweepArgs),
     /// Solve the discrete-time problem by PI-FT
     Pift(Options),
     /// Measure how PI-FT converges to the continuous solution
@@ -80,33 +88,87 @@ fn at_least_two(text: &str) -> Result<usize, String> {
 
 /// Run the program on the process's arguments.
 pub fn main() -> ExitCode {
-    match dispatch(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let command = Cli::parse().command;
+    let ranks = match ranks::start() {
+        Ok(ranks) => ranks,
         Err(e) => {
             common::complain(&format!("error: {e}"));
-            ExitCode::from(if e.is_input() { 2 } else { 1 })
+            return ExitCode::from(2);
         }
+    };
+    let outcome = dispatch(&command, &ranks);
+    let code = match &outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            if ranks.rank() == 0 {
+                common::complain(&format!("error: {}{e}", command.place(e)));
+            }
+            ExitCode::from(match e {
+                RunError::Interrupted { .. } => 3,
+                e if e.is_input() => 2,
+                _ => 1,
+            })
+        }
+    };
+    ranks::end(&*ranks, &outcome, code)
+}
+
+impl Command {
+    /// Where in the problem file the field stands that an error names, unless a flag gave its value.
+    fn place(&self, e: &RunError) -> String {
+        let Some(field) = e.field().filter(|_| e.is_input()) else { return String::new() };
+        let (path, by_flags) = match self {
+            Command::Check { problem } => (problem, Vec::new()),
+            Command::Solve(o)
+            | Command::Rollout(rollout_options::RolloutArgs { options: o, .. })
+            | Command::Sweep(sweep::SweepArgs { options: o, .. })
+            | Command::Pift(o)
+            | Command::Bridge(o) => {
+                let flags = [
+                    ("grid", o.nodes.is_some()),
+                    ("time_steps", o.steps.is_some()),
+                    ("bridge_steps", o.steps.is_some()),
+                    ("paths", o.paths.is_some()),
+                    ("seed", o.seed.is_some()),
+                ];
+                (&o.problem, flags.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect())
+            }
+        };
+        if by_flags.iter().any(|given| field.starts_with(given)) {
+            return String::new();
+        }
+        let line = std::fs::read_to_string(path).ok().and_then(|text| line_of(&text, field));
+        line.map_or(String::new(), |line| format!("{}, line {line}: ", path.display()))
     }
 }
 
-fn dispatch(command: Command) -> Result<(), RunError> {
-    let (name, options): (&'static str, _) = match &command {
+fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
+    if ranks.size() > 1 && !matches!(command, Command::Rollout(_) | Command::Sweep(_)) {
+        let what = "only rollout and sweep share their work among the processes of mpirun; run this command without it";
+        return Err(RunError::Unsupported(what.into()));
+    }
+    let (name, options): (&'static str, _) = match command {
         Command::Check { problem } => return check::run(problem),
         Command::Solve(options) => ("solve", options),
-        Command::Rollout(options) => ("rollout", options),
+        Command::Rollout(args) => ("rollout", &args.options),
+        Command::Sweep(args) => ("sweep", &args.options),
         Command::Pift(options) => ("pift", options),
         Command::Bridge(options) => ("bridge", options),
     };
     let work = || {
         let file = AnyProblemFile::read(&options.problem)?;
-        if let (Command::Solve(_), AnyProblemFile::Controlled(_)) = (&command, &file) {
-            return controlled::run(&Session::open(name, options, file)?);
+        if let (Command::Solve(_), AnyProblemFile::Controlled(_)) = (command, &file) {
+            return controlled::run(&Session::open(name, options, file, ranks)?);
         }
-        let session = Session::open(name, options, file)?;
-        match &command {
+        if let (Command::Rollout(args), AnyProblemFile::Controlled(_)) = (command, &file) {
+            return rollout::run_controlled(&Session::open(name, options, file, ranks)?, args);
+        }
+        let session = Session::open(name, options, file, ranks)?;
+        match command {
             Command::Check { .. } => Ok(()),
             Command::Solve(_) => solve::run(&session),
-            Command::Rollout(_) => rollout::run(&session),
+            Command::Rollout(args) => rollout::run(&session, args),
+            Command::Sweep(args) => sweep::run(&session, args),
             Command::Pift(_) => pift::run(&session),
             Command::Bridge(_) => bridge::run(&session),
         }

@@ -1,6 +1,6 @@
 //! `solve`: the HJB solution, its errors, value and control.
 
-use super::common::{Session, route_lines, shown};
+use super::common::{Session, notes, route_lines, shown};
 use crate::report::draw;
 use crate::run::{RunError, solve_by_route};
 
@@ -22,6 +22,7 @@ pub(super) fn run(session: &Session) -> Result<(), RunError> {
     if let Some(objective) = r.objective {
         summary.push(format!("  optimal objective E V(0, Y_0) = {objective:.6}"));
     }
+    summary.extend(notes(&r.route));
     report.solve = Some(run.report);
     session.finish(report, run.failure, &summary)
 }

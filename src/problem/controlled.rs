@@ -101,6 +101,12 @@ impl ControlledProblem {
         let region = compare_on(file.compare_on.as_ref(), &grid)?;
         file.compare_on = Some(RegionSpec { lower: region.lower().to_vec(), upper: region.upper().to_vec() });
         check_faces(&file, dim)?;
+        let periodic = |axis: &usize| matches!(file.faces.as_ref().and_then(|f| f.get(*axis)), Some([FaceSpec::Periodic, _]));
+        let grid = Arc::new(grid.with_periodic(&(0..dim).filter(periodic).collect::<Vec<_>>())?);
+        if file.horizon.is_none() && file.faces.is_none() {
+            // without a time to look back from, a face without a condition admits a second solution
+            file.faces = Some(vec![[FaceSpec::Reflecting; 2]; dim]);
+        }
         let target = match &file.target {
             None => None,
             Some(t) => Some(FormulaTarget {

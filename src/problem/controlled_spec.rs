@@ -68,7 +68,8 @@ pub struct ControlledFile {
     pub obstacle: Option<FormulaText>,
     /// The grid.
     pub grid: GridSpec,
-    /// Conditions at the faces of the box, [lower, upper] for each axis; default: extrapolated.
+    /// Conditions at the faces of the box, [lower, upper] for each axis; default: extrapolated with a horizon, reflecting
+    /// without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub faces: Option<Vec<[FaceSpec; 2]>>,
     /// V on Dirichlet faces, a formula in t and x; default: `terminal`.
@@ -89,6 +90,12 @@ pub struct ControlledFile {
     /// Points at which V and the control at t = 0 are reported.
     #[serde(default)]
     pub start: Vec<Vec<f64>>,
+    /// Paths of `rollout` from each point of `start`.
+    #[serde(default = "default_paths")]
+    pub paths: usize,
+    /// Seed of `rollout`.
+    #[serde(default)]
+    pub seed: u64,
     /// Names of the coordinates with their units, for plots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis_labels: Option<Vec<String>>,
@@ -96,6 +103,10 @@ pub struct ControlledFile {
 
 fn default_time_steps() -> usize {
     200
+}
+
+fn default_paths() -> usize {
+    100_000
 }
 
 /// Maximise or minimise.

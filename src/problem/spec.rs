@@ -2,6 +2,7 @@
 
 use super::error::ProblemError;
 use super::tagged::{split, tagged};
+use hjbridge_model::formula::closest_name;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -512,9 +513,20 @@ pub(super) fn parse_json<T: de::DeserializeOwned>(text: &str, path: &Path) -> Re
             Some((inner, rest)) => (format!("{field}.{inner}"), rest),
             None => (field, message),
         };
-        ProblemError::Parse { path: path.into(), line: e.line(), column: e.column(), field, message: message.into() }
+        let message = format!("{message}{}", did_you_mean(message));
+        ProblemError::Parse { path: path.into(), line: e.line(), column: e.column(), field, message }
     };
     let file: T = serde_path_to_error::deserialize(&mut json).map_err(|e| parse_error(e.path().to_string(), e.inner()))?;
     json.end().map_err(|e| parse_error(".".into(), &e))?;
     Ok(file)
+}
+
+/// The name closest to an unknown field or variant, among those that the parser's message lists as expected.
+fn did_you_mean(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let known = |message: &str| message.starts_with("unknown field") || message.starts_with("unknown variant");
+    match quoted.next().filter(|_| known(message)).and_then(|name| closest_name(name, quoted)) {
+        Some(close) => format!(" (did you mean `{close}`?)"),
+        None => String::new(),
+    }
 }

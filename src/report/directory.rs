@@ -11,17 +11,25 @@ pub const REPORT: &str = "report.json";
 /// Name of the arrays.
 pub const SOLUTION: &str = "solution.npz";
 
+/// Name of the saved paths.
+pub const PATHS: &str = "paths.npz";
+
+/// Name of the table of a sweep.
+pub const SWEEP: &str = "sweep.csv";
+
 /// Stems of all figures that a command may draw.
-const FIGURES: [&str; 9] = [
+const FIGURES: [&str; 11] = [
     "value_and_control",
     "value_profiles",
     "control_profiles",
     "plane_start",
     "plane_late",
     "densities",
+    "final_law",
     "paths",
     "contraction",
     "bridge",
+    "sweep",
 ];
 
 /// A directory that takes the files of one run.
@@ -99,7 +107,7 @@ impl OutputDirectory {
 /// Names of all files but the report.
 fn targets() -> impl Iterator<Item = String> {
     let figures = FIGURES.iter().flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.png")]);
-    std::iter::once(SOLUTION.to_string()).chain(figures)
+    [SOLUTION, PATHS, SWEEP].map(String::from).into_iter().chain(figures)
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use super::figure::FigureInfo;
 use crate::bridge::BridgeReport;
 use crate::problem::AnyProblemFile;
-use crate::run::{ControlledReport, PiFtReport, RolloutReport, SolveReport};
+use crate::run::{AnyRolloutReport, ControlledReport, PiFtReport, SolveReport, SweepReport};
 use serde::Serialize;
 
 /// Version of the report's layout; raised when a field changes its meaning.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The whole report. Sections that the command does not have are null.
 #[derive(Clone, Debug, Serialize)]
@@ -18,7 +18,7 @@ pub struct Report {
     pub version: &'static str,
     /// [`FORMAT`].
     pub format: u32,
-    /// The command: solve, rollout, pift or bridge.
+    /// The command: solve, rollout, sweep, pift or bridge.
     pub command: &'static str,
     /// Whether everything asked for was finished.
     pub complete: bool,
@@ -31,11 +31,13 @@ pub struct Report {
     /// The HJB solution of a fine-tuning problem.
     pub solve: Option<SolveReport>,
     /// The simulation.
-    pub rollout: Option<RolloutReport>,
+    pub rollout: Option<AnyRolloutReport>,
     /// The discrete chain.
     pub pift: Option<PiFtReport>,
     /// Discrete against continuous.
     pub bridge: Option<BridgeReport>,
+    /// One problem at several KL weights.
+    pub sweep: Option<SweepReport>,
     /// The pictures, with what was left out of them.
     pub figures: Vec<FigureInfo>,
     /// Pictures that could not be drawn, and why.
@@ -58,6 +60,7 @@ impl Report {
             rollout: None,
             pift: None,
             bridge: None,
+            sweep: None,
             figures: Vec::new(),
             figures_missing: Vec::new(),
         }

@@ -4,12 +4,12 @@ use super::ReportError;
 use super::draw_plane::Plane;
 use super::figure::{
     Colours, Contraction, ContractionSeries, Convergence, ConvergenceSeries, Densities, DensityLine, FigureInfo, HeatMap,
-    Histogram, Paths, Profile, Profiles, SideDensity, ValueAndControl, save,
+    Histogram, Profile, Profiles, ValueAndControl, save,
 };
 use super::slices::Slices;
 use crate::bridge::BridgeRun;
 use crate::problem::Problem;
-use crate::run::{PiFtRun, RolloutRun};
+use crate::run::PiFtRun;
 use hjbridge_model::exact::ClosedForm;
 use hjbridge_model::{Law, Points, PointsMut, ScalarField};
 use std::ops::Range;
@@ -17,10 +17,10 @@ use std::path::Path;
 
 type Drawn = Result<Vec<FigureInfo>, ReportError>;
 
-const TIME: &str = "generation time t";
+pub(super) const TIME: &str = "generation time t";
 
 /// Label of the state in model coordinates.
-fn state_label(problem: &Problem) -> String {
+pub(super) fn state_label(problem: &Problem) -> String {
     match &problem.data {
         Some(data) if data.map.scale[0] != 1.0 || data.map.center[0] != 0.0 => {
             format!("state y (standardised {})", data.names[0])
@@ -56,8 +56,8 @@ pub fn value_and_control(problem: &Problem, slices: &Slices, directory: &Path, s
         contours: true,
     };
     let figure = ValueAndControl {
-        value: map("Value function V(t,y)", &value, "V", Colours::Sequential),
-        control: map("Optimal control U(t,y)", &control, "U", Colours::Diverging),
+        value: map("Value function V(t,y)", &value, "value V", Colours::Sequential),
+        control: map("Optimal control U(t,y)", &control, "control U", Colours::Diverging),
     };
     Ok(vec![save(&figure, directory, stem)?])
 }
@@ -68,7 +68,7 @@ pub fn planes(problem: &Problem, slices: &Slices, directory: &Path) -> Drawn {
         return Ok(Vec::new());
     }
     let labels = [problem.axis_label(0), problem.axis_label(1)];
-    let plane = Plane { grid: &problem.grid, region: &problem.compare_on, labels: &labels, slices, symbols: ("y", "U") };
+    let plane = Plane { grid: &problem.grid, region: &problem.compare_on, labels: &labels, slices, symbols: ("y", "U"), marks: None };
     let late = 3 * (slices.times.len() - 1) / 4;
     [(0, "plane_start"), (late, "plane_late")]
         .into_iter()
@@ -126,7 +126,7 @@ struct Line {
 }
 
 /// Laws of the data, the prior, the tilted prior and one more, in the units of the data.
-fn densities(
+pub(super) fn densities(
     problem: &Problem,
     title: &str,
     extra: &[(&str, &[f64])],
@@ -137,12 +137,9 @@ fn densities(
         return Ok(Vec::new());
     }
     let (center, scale) = problem.units(0);
-    let points = problem.grid.points();
     let x: Vec<f64> = problem.grid.axis(0).nodes().iter().map(|y| center + scale * y).collect();
     let of_law = |label: &str, law: &dyn Law| {
-        let mut density = vec![0.0; points.len()];
-        law.log_density(points.as_points(), &mut density);
-        density.iter_mut().for_each(|p| *p = p.exp() / scale);
+        let density = density_of(problem, law).iter().map(|p| p / scale).collect();
         Line { label: label.into(), density }
     };
     let mut lines = vec![of_law("prior p", problem.model.prior())];
@@ -183,8 +180,17 @@ fn densities(
     Ok(vec![save(&figure, directory, "densities")?])
 }
 
+/// The density of a law at the nodes.
+pub(super) fn density_of(problem: &Problem, law: &dyn Law) -> Vec<f64> {
+    let points = problem.grid.points();
+    let mut density = vec![0.0; points.len()];
+    law.log_density(points.as_points(), &mut density);
+    density.iter_mut().for_each(|p| *p = p.exp());
+    density
+}
+
 /// p exp(r/beta) / Z at the nodes, for a constant weight; Z by the trapezoidal rule.
-fn tilted_density(problem: &Problem) -> Option<Vec<f64>> {
+pub(super) fn tilted_density(problem: &Problem) -> Option<Vec<f64>> {
     let beta = problem.model.kl_weight().as_constant()?;
     let points = problem.grid.points();
     let (mut density, mut r) = (vec![0.0; points.len()], vec![0.0; points.len()]);
@@ -208,38 +214,6 @@ fn data_histogram(values: &[f64], name: &str) -> Result<Histogram, ReportError> 
     let count = ((high / width).floor() - first) as usize + 1;
     let edges: Vec<f64> = (0..=count).map(|i| (first + i as f64) * width).collect();
     Histogram::with_edges(&format!("data: {name}"), values, &edges)
-}
-
-/// Figures of a rollout: final densities and sample paths.
-pub fn rollout(problem: &Problem, run: &RolloutRun, directory: &Path) -> Drawn {
-    if problem.dim() != 1 {
-        return Ok(Vec::new());
-    }
-    let mut drawn = densities(problem, "Where the optimal policy ends", &[], run.histograms.first(), directory)?;
-    let paths: Vec<f64> = run.sample_paths.iter().flat_map(|p| p.iter().map(|x| x[0])).collect();
-    let points = problem.grid.points();
-    let mut initial = vec![0.0; points.len()];
-    problem.model.initial_law().log_density(points.as_points(), &mut initial);
-    initial.iter_mut().for_each(|p| *p = p.exp());
-    let mut terminal = vec![0.0; points.len()];
-    problem.model.prior().log_density(points.as_points(), &mut terminal);
-    terminal.iter_mut().for_each(|p| *p = p.exp());
-    let tilted = tilted_density(problem);
-    let nodes = problem.grid.axis(0).nodes();
-    let mut ends = vec![SideDensity { label: "prior p", nodes, density: &terminal }];
-    ends.extend(tilted.as_ref().map(|t| SideDensity { label: "tilted p*", nodes, density: t }));
-    let label = state_label(problem);
-    let figure = Paths {
-        title: "Sample paths of the optimal policy",
-        time_label: TIME,
-        state_label: &label,
-        times: &run.sample_times,
-        paths: &paths,
-        initial: &[SideDensity { label: "initial law", nodes, density: &initial }],
-        terminal: &ends,
-    };
-    drawn.push(save(&figure, directory, "paths")?);
-    Ok(drawn)
 }
 
 /// Observed contraction against its bound for one run of PI-FT.

@@ -1,8 +1,9 @@
 //! The figures of a controlled diffusion.
 
 use super::ReportError;
-use super::draw_plane::{Plane, colours_of};
-use super::figure::{Colours, FigureInfo, HeatMap, Profile, Profiles, ValueAndControl, save};
+use super::draw_marks::{Ends, stopping};
+use super::draw_plane::{Plane, PlaneMarks, colours_of};
+use super::figure::{Colours, FigureInfo, HeatMap, MarkedMaps, Marks, PlaneMaps, Profile, Profiles, save};
 use super::slices::Slices;
 use crate::problem::ControlledProblem;
 use hjbridge_model::{FormulaField, Points};
@@ -11,13 +12,21 @@ use std::path::Path;
 type Drawn = Result<Vec<FigureInfo>, ReportError>;
 
 /// All figures: maps over time and profiles in one dimension, maps over the plane in two, none in three.
+///
+/// The control has no value in the target and on Dirichlet faces and is not drawn there; the target is grey. The stopping
+/// boundary of a problem with an obstacle is a heavy line.
 pub fn figures(problem: &ControlledProblem, slices: &Slices, directory: &Path) -> Drawn {
     match problem.dim() {
         1 => line(problem, slices, directory),
         2 => {
             let labels = [problem.axis_label(0), problem.axis_label(1)];
             let t = (!problem.is_stationary()).then(|| slices.times.first().copied().unwrap_or(0.0));
-            let plane = Plane { grid: &problem.grid, region: &problem.compare_on, labels: &labels, slices, symbols: ("x", "v") };
+            let ends = Ends::of(problem);
+            let boundary = stopping(problem, t.unwrap_or(0.0), &slices.value[..problem.grid.len()]);
+            let active = ends.or_stopped(&boundary);
+            let marks = Some(PlaneMarks { ends: &ends, active: &active, boundary: &boundary });
+            let (grid, region) = (&problem.grid, &problem.compare_on);
+            let plane = Plane { grid, region, labels: &labels, slices, symbols: ("x", "v"), marks };
             Ok(vec![plane.draw(0, t, directory, "plane_start")?])
         }
         _ => Ok(Vec::new()),
@@ -30,13 +39,30 @@ fn line(problem: &ControlledProblem, slices: &Slices, directory: &Path) -> Drawn
     let range = problem.grid.region_ranges(&problem.compare_on).map_or(0..n, |r| r[0].clone());
     let nodes = &problem.grid.axis(0).nodes()[range.clone()];
     let label = problem.axis_label(0);
-    let value = |k: usize| slices.value[k * n..][range.clone()].to_vec();
-    let control = |k: usize, c: usize| -> Vec<f64> { range.clone().map(|j| slices.control[(k * n + j) * m + c]).collect() };
+    let ends = Ends::of(problem);
+    let crop = |field: Vec<f64>| field[range.clone()].to_vec();
+    let value = |k: usize| &slices.value[k * n..(k + 1) * n];
+    let control = |k: usize| -> Vec<f64> { (k * n..(k + 1) * n).map(|j| slices.control[j * m]).collect() };
     let last = slices.times.len() - 1;
+    let control_title = |place: &str| match m {
+        1 => format!("Optimal control v{place}"),
+        _ => format!("Optimal control v{place}, component 0"),
+    };
+    let control_label = if m == 1 { "control v" } else { "control v0" };
     let mut drawn = Vec::new();
     if last > 0 {
-        let all = |f: &dyn Fn(usize) -> Vec<f64>| -> Vec<f64> { (0..=last).flat_map(f).collect() };
-        let (v, u) = (all(&value), if m > 0 { all(&|k| control(k, 0)) } else { Vec::new() });
+        let all = |f: &dyn Fn(usize) -> Vec<f64>| -> Vec<f64> { (0..=last).flat_map(|k| crop(f(k))).collect() };
+        // at t = T there is nothing left to decide
+        let stopping = |k: usize| stopping(problem, slices.times[k.min(last - 1)], value(k.min(last - 1)));
+        let active = |k: usize| ends.or_stopped(&stopping(k));
+        let v = all(&|k| ends.trimmed(value(k)));
+        let u = if m > 0 { all(&|k| active(k).continued(&control(k))) } else { Vec::new() };
+        let level = if ends.level.is_empty() { Vec::new() } else { all(&|_| ends.level.clone()) };
+        let (mut boundary, mut inactive) = (Vec::new(), level.clone());
+        if problem.obstacle.is_some() {
+            boundary = all(&|k| if k < last { stopping(k) } else { vec![f64::NAN; n] });
+            inactive = all(&|k| active(k).level);
+        }
         let map = |title, values, value_label, colours| HeatMap {
             title,
             times: &slices.times,
@@ -48,14 +74,14 @@ fn line(problem: &ControlledProblem, slices: &Slices, directory: &Path) -> Drawn
             colours,
             contours: true,
         };
-        let value = map("Value function V(t,x)", &v, "V", Colours::Sequential);
-        if m > 0 {
-            let title = if m == 1 { "Optimal control v(t,x)" } else { "Optimal control, component 0" };
-            let control = map(title, &u, "v", colours_of(&u));
-            drawn.push(save(&ValueAndControl { value, control }, directory, "value_and_control")?);
-        } else {
-            drawn.push(save(&value, directory, "value_and_control")?);
-        }
+        let title = control_title("(t,x)");
+        let control = (m > 0).then(|| map(&title, &u, control_label, colours_of(&u)));
+        let value = map("Value function V(t,x)", &v, "value V", Colours::Sequential);
+        let marks = Marks { ended: &level, ended_label: "target", boundary: &boundary, boundary_label: "stopping boundary" };
+        let control_marks = marks.of_control(&inactive);
+        let stem = if m > 0 { "value_and_control" } else { "value" };
+        let figure = MarkedMaps { maps: PlaneMaps { value, control, arrows: None }, marks, control_marks, over_time: true };
+        drawn.push(save(&figure, directory, stem)?);
     }
     let chosen: Vec<usize> = if last == 0 { vec![0] } else { [0, 2, 4, 6, 7].iter().map(|q| q * last / 8).collect() };
     let names: Vec<String> = match problem.is_stationary() {
@@ -81,13 +107,18 @@ fn line(problem: &ControlledProblem, slices: &Slices, directory: &Path) -> Drawn
         let figure = Profiles { title, x_label: &label, y_label, residual_label, nodes, profiles: &profiles };
         save(&figure, directory, stem).map(|info| drawn.push(info))
     };
-    let values: Vec<Vec<f64>> = chosen.iter().map(|&k| value(k)).collect();
-    profile("value_profiles", "Value function", "V", values, exact(known.and_then(|e| e.value.as_ref())))?;
+    let place = if problem.is_stationary() { "(x)" } else { "(t,x)" };
+    let values: Vec<Vec<f64>> = chosen.iter().map(|&k| crop(value(k).to_vec())).collect();
+    let title = format!("Value function V{place}");
+    profile("value_profiles", &title, "value V", values, exact(known.and_then(|e| e.value.as_ref())))?;
     if m > 0 {
-        let controls: Vec<Vec<f64>> = chosen.iter().map(|&k| control(k, 0)).collect();
-        let known = exact(known.and_then(|e| e.control.as_ref()).map(|c| &c[0]));
-        let title = if m == 1 { "Optimal control" } else { "Optimal control, component 0" };
-        profile("control_profiles", title, "v", controls, known)?;
+        let free = crop(ends.free.iter().map(|free| f64::from(u8::from(*free))).collect());
+        let mut known = exact(known.and_then(|e| e.control.as_ref()).map(|c| &c[0]));
+        for curve in &mut known {
+            curve.iter_mut().zip(&free).filter(|(_, free)| **free == 0.0).for_each(|(v, _)| *v = f64::NAN);
+        }
+        let controls: Vec<Vec<f64>> = chosen.iter().map(|&k| crop(ends.free_part(&control(k)))).collect();
+        profile("control_profiles", &control_title(place), control_label, controls, known)?;
     }
     Ok(drawn)
 }

@@ -1,7 +1,8 @@
 //! Maps of V and of the control over two coordinates.
 
 use super::ReportError;
-use super::figure::{Arrows, Colours, FigureInfo, HeatMap, PlaneMaps, save};
+use super::draw_marks::Ends;
+use super::figure::{Arrows, Colours, FigureInfo, HeatMap, MarkedMaps, Marks, PlaneMaps, save};
 use super::slices::Slices;
 use hjbridge_model::{Region, TensorGrid};
 use std::ops::Range;
@@ -17,13 +18,26 @@ pub(super) struct Plane<'a> {
     pub slices: &'a Slices,
     /// Letters of the state and of the control.
     pub symbols: (&'a str, &'a str),
+    /// What is marked, if anything.
+    pub marks: Option<PlaneMarks<'a>>,
+}
+
+/// Marks over the whole grid.
+#[derive(Clone, Copy)]
+pub(super) struct PlaneMarks<'a> {
+    /// The target.
+    pub ends: &'a Ends,
+    /// Where there is a control: outside the target, before stopping.
+    pub active: &'a Ends,
+    /// Changes sign at the stopping boundary; empty without one.
+    pub boundary: &'a [f64],
 }
 
 impl Plane<'_> {
     /// V and the control at time slice `k`; `t` is the time for the titles, none for a stationary problem. The control is
     /// mapped by its length, with arrows, when it has two components, by its first component otherwise.
     pub fn draw(&self, k: usize, t: Option<f64>, directory: &Path, stem: &str) -> Result<FigureInfo, ReportError> {
-        let Plane { grid, region, labels, slices, symbols: (state, symbol) } = *self;
+        let Plane { grid, region, labels, slices, symbols: (state, symbol), marks } = *self;
         let (n, m) = (grid.len(), slices.components);
         let all = || (0..grid.shape()[0], 0..grid.shape()[1]);
         let (columns, rows): (Range<usize>, Range<usize>) =
@@ -34,8 +48,16 @@ impl Plane<'_> {
         let crop = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
             columns.clone().flat_map(|i| rows.clone().map(move |j| i * count + j)).map(f).collect()
         };
-        let component = |c: usize| crop(&|node| slices.control[(k * n + node) * m + c]);
-        let value = crop(&|node| slices.value[k * n + node]);
+        let crop_field = |field: &[f64]| if field.is_empty() { Vec::new() } else { crop(&|node| field[node]) };
+        let component = |c: usize| {
+            let all: Vec<f64> = (0..n).map(|node| slices.control[(k * n + node) * m + c]).collect();
+            crop_field(&marks.map_or_else(|| all.clone(), |marks| marks.active.continued(&all)))
+        };
+        let value = &slices.value[k * n..(k + 1) * n];
+        let value = crop_field(&marks.map_or_else(|| value.to_vec(), |marks| marks.ends.trimmed(value)));
+        let level = marks.map_or_else(Vec::new, |marks| crop_field(&marks.ends.level));
+        let inactive = marks.map_or_else(Vec::new, |marks| crop_field(&marks.active.level));
+        let boundary = marks.map_or_else(Vec::new, |marks| crop_field(marks.boundary));
         let at = |name: &str| {
             t.map_or(format!("{name}({state})"), |t| format!("{name}(t,{state}) at t = {}", (t * 1e4).round() / 1e4))
         };
@@ -52,7 +74,8 @@ impl Plane<'_> {
             colours,
             contours: true,
         };
-        let length_label = format!("|{symbol}|");
+        let length_label = format!("length |{symbol}|");
+        let component_label = if m == 1 { format!("control {symbol}") } else { format!("control {symbol}0") };
         let (first, second) = (if m > 0 { component(0) } else { Vec::new() }, if m == 2 { component(1) } else { Vec::new() });
         let length: Vec<f64> = first.iter().zip(&second).map(|(a, b)| a.hypot(*b)).collect();
         let (control, arrows) = match m {
@@ -61,10 +84,12 @@ impl Plane<'_> {
                 let map = HeatMap { contours: false, ..map(&length_title, &length, &length_label, Colours::Sequential) };
                 (Some(map), Some(Arrows { horizontal: &first, vertical: &second }))
             }
-            _ => (Some(map(&component_title, &first, symbol, colours_of(&first))), None),
+            _ => (Some(map(&component_title, &first, &component_label, colours_of(&first))), None),
         };
-        let figure = PlaneMaps { value: map(&value_title, &value, "V", Colours::Sequential), control, arrows };
-        save(&figure, directory, stem)
+        let maps = PlaneMaps { value: map(&value_title, &value, "value V", Colours::Sequential), control, arrows };
+        let marks = Marks { ended: &level, ended_label: "target", boundary: &boundary, boundary_label: "stopping boundary" };
+        let control_marks = marks.of_control(&inactive);
+        save(&MarkedMaps { maps, marks, control_marks, over_time: false }, directory, stem)
     }
 }
 

@@ -8,7 +8,8 @@
 //! | figures (`.svg` and `.png`) | [`figure::Figure`], [`figure::save`] | `report/figure/` |
 //! | `report.json` | [`Report`] | `report/document.rs` |
 //! | value and control over time | [`Slices`] | `report/slices.rs` |
-//! | the figures of a command | [`draw`], [`draw_controlled`] | `report/draw.rs`, `report/draw_controlled.rs` |
+//! | the figures of a command | [`draw`], [`draw_controlled`], [`draw_rollout`] | `report/draw.rs`, `report/draw_controlled.rs`, `report/draw_rollout.rs` |
+//! | saved paths (`paths.npz`) | [`write_paths`] | `report/saved_paths.rs` |
 //! | what may be overwritten | [`OutputDirectory`] | `report/directory.rs` |
 //!
 //! Every file appears whole or not at all: it is written beside its target and renamed over it.
@@ -38,19 +39,26 @@
 //! # }
 //! ```
 
-mod atomic;
+pub(crate) mod atomic;
 mod directory;
 mod document;
 pub mod draw;
 pub mod draw_controlled;
+pub mod draw_sweep;
+mod draw_marks;
 mod draw_plane;
+pub mod draw_rollout;
 mod error;
 pub mod figure;
 mod npz;
+mod saved_paths;
 mod slices;
+mod table;
 
-pub use directory::{OutputDirectory, REPORT, SOLUTION};
+pub use directory::{OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP};
+pub use saved_paths::write_paths;
 pub use document::{FORMAT, Report};
 pub use error::ReportError;
 pub use npz::NpzFile;
 pub use slices::{SLICES, Slices};
+pub use table::write_csv;

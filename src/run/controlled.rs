@@ -230,7 +230,16 @@ fn compare(
     report: &mut ControlledReport,
 ) -> Result<(), RunError> {
     let Some(exact) = &problem.exact else { return Ok(()) };
-    let region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
+    let mut region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
+    if let Some(target) = &problem.target {
+        // the process has ended there, and the formulas of the solution need not hold
+        let mut level = vec![0.0; region.nodes.len()];
+        target.level(region.points.as_points(), &mut level);
+        region = region.select(|j| level[j] > 0.0);
+        if region.nodes.is_empty() {
+            return Ok(());
+        }
+    }
     // t = T is left out: the value there is the terminal reward itself
     let before = problem.file.horizon.unwrap_or(f64::INFINITY);
     let mut errors = Vec::new();

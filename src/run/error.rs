@@ -17,7 +17,7 @@ pub enum RunError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The HJB solver.
-    #[error("HJB: {0}")]
+    #[error("{part}{0}", part = if is_input(.0) { "" } else { "HJB equation: " })]
     Hjb(#[from] HjbError),
     /// PI-FT.
     #[error("PI-FT: {0}")]
@@ -28,9 +28,26 @@ pub enum RunError {
     /// Output.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// Several processes that could not work together.
+    #[error(transparent)]
+    Ranks(#[from] hjbridge_rollout::ranks::RanksError),
+    /// One weight of a sweep.
+    #[error("at kl_weight = {kl_weight}: {reason}")]
+    Sweep {
+        /// The weight.
+        kl_weight: f64,
+        /// Why.
+        reason: String,
+    },
     /// Something this version does not do.
     #[error("{0}")]
     Unsupported(String),
+    /// The user ended the run.
+    #[error("interrupted after {paths} paths")]
+    Interrupted {
+        /// Paths done.
+        paths: u64,
+    },
 }
 
 impl RunError {
@@ -39,17 +56,37 @@ impl RunError {
         match self {
             RunError::Problem(_) | RunError::Unsupported(_) => true,
             RunError::Model(e) => !matches!(e, ModelError::Integration { .. }),
-            RunError::Hjb(HjbError::Model(e)) => !matches!(e, ModelError::Integration { .. }),
-            RunError::Hjb(e) => matches!(
-                e,
-                HjbError::Invalid { .. }
-                    | HjbError::Memory { .. }
-                    | HjbError::Unsupported { .. }
-                    | HjbError::ControlWeight { .. }
-            ),
+            RunError::Hjb(e) => is_input(e),
             RunError::PiFt(e) => matches!(e, PiFtError::Invalid { .. } | PiFtError::Unsupported { .. }),
-            RunError::Rollout(e) => matches!(e, RolloutError::Invalid { .. } | RolloutError::Dimension { .. }),
+            RunError::Rollout(e) => {
+                matches!(e, RolloutError::Invalid { .. } | RolloutError::Dimension { .. } | RolloutError::Checkpoint { .. })
+            }
             RunError::Report(e) => matches!(e, ReportError::Invalid { .. }),
+            RunError::Interrupted { .. } | RunError::Ranks(_) | RunError::Sweep { .. } => false,
         }
+    }
+
+    /// The field of the problem file that is to blame, by its path (`drift[0]`), where the error names one.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            RunError::Problem(ProblemError::Model(e)) | RunError::Model(e) | RunError::Hjb(HjbError::Model(e)) => match e {
+                ModelError::Invalid { field, .. }
+                | ModelError::Shape { field, .. }
+                | ModelError::Formula { field, .. }
+                | ModelError::IllPosedTilt { field, .. } => Some(field),
+                ModelError::Integration { .. } => None,
+            },
+            RunError::Hjb(HjbError::Invalid { field, .. } | HjbError::Shape { field, .. }) => Some(field),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the cause is what the user wrote.
+fn is_input(e: &HjbError) -> bool {
+    match e {
+        HjbError::Model(e) => !matches!(e, ModelError::Integration { .. }),
+        HjbError::Invalid { .. } | HjbError::Memory { .. } | HjbError::Unsupported { .. } | HjbError::ControlWeight { .. } => true,
+        _ => false,
     }
 }

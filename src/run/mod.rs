@@ -12,6 +12,7 @@ mod rollout;
 mod route;
 mod score;
 mod solve;
+mod sweep;
 
 pub use controlled::{ControlledReport, ControlledRun, StartValue, evaluate_everywhere, solve_controlled};
 pub use error::RunError;
@@ -19,9 +20,15 @@ pub use initial::initial_mean;
 pub use norms::{SliceError, SupError, slice_errors};
 pub use pift::{PiFtReport, PiFtRun, pift};
 pub use progress::{Progress, Silent};
-pub use rollout::{RolloutReport, RolloutRun, rollout};
+pub use rollout::{
+    AnyRolloutReport, ControlledRollout, ControlledRolloutReport, Estimates, ExitChance, ExitReport, MultilevelReport, Parts,
+    QuantileRow, RolloutOptions, RolloutReport, RolloutRun, RolloutSettings, SchemeName, StartRollout, StartRun, StopReport,
+    TimeGridReport, TimesChoice, UNLIMITED, VarianceName, check_rollout, check_rollout_controlled, rollout, rollout_controlled,
+    rollout_steps,
+};
 pub use route::{RouteReport, SolverInfo};
 pub use score::tabulated_score;
+pub use sweep::{ExactPoint, SweepReport, SweepRow, SweepRun, sweep, sweep_problems};
 pub use solve::{SolveReport, SolveRun, hjb_params, solve, solve_by_route};
 
 pub(crate) use norms::{RegionPoints, RegionSlice, worst};

@@ -54,6 +54,18 @@ impl RegionPoints {
         Ok(RegionPoints { nodes, points })
     }
 
+    /// Those whose number passes.
+    pub fn select(&self, passes: impl Fn(usize) -> bool) -> Self {
+        let kept: Vec<usize> = (0..self.nodes.len()).filter(|j| passes(*j)).collect();
+        let mut points = PointBlock::zeros(self.points.dim(), kept.len());
+        let mut y = vec![0.0; self.points.dim()];
+        for (k, &j) in kept.iter().enumerate() {
+            self.points.as_points().copy_point(j, &mut y);
+            points.as_mut().set_point(k, &y);
+        }
+        RegionPoints { nodes: kept.into_iter().map(|j| self.nodes[j]).collect(), points }
+    }
+
     /// The closed form's V and U on the region's nodes at time t.
     pub fn exact(&self, exact: &dyn ClosedForm, t: f64) -> RegionSlice {
         let slice = exact.at(t);

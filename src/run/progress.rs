@@ -4,6 +4,16 @@
 pub trait Progress: Sync {
     /// A stage of `total` units begins.
     fn begin(&self, what: &str, total: u64);
+    /// A stage of `total` units begins of which `done` are done, to be shown with its rate; `unit` is the plural of their name.
+    fn begin_rated(&self, what: &str, total: u64, done: u64, unit: &'static str) {
+        let _ = unit;
+        self.begin(what, total);
+        self.advance(done);
+    }
+    /// The stage is now expected to have `total` units.
+    fn expect(&self, total: u64) {
+        let _ = total;
+    }
     /// `done` units of the stage are done.
     fn advance(&self, done: u64);
     /// The stage is over.

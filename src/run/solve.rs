@@ -138,7 +138,7 @@ fn finish(problem: &Problem, outcome: Result<Solved, HjbError>) -> Result<SolveR
         exact.at(0.0).value(problem.grid.points().as_points(), &mut v0);
         report.objective_exact = Some(initial_mean(problem, &v0));
     }
-    let solution = ValueFunction::new(problem.grid.clone(), problem.dim(), times, values, changes);
+    let solution = ValueFunction::new(problem.grid.clone(), problem.dim(), times, values, changes)?;
     Ok(SolveRun { report, solution, controls, exact, failure })
 }
 

@@ -205,27 +205,28 @@ fn rollout_estimates_what_the_recursion_says_and_follows_the_seed() {
     assert_header(&report, "rollout");
     assert_eq!((&report["problem"]["seed"], &report["problem"]["paths"]), (&json!(7), &json!(4000)));
     let r = |report: &Value, field: &str| number(report, &format!("/rollout/{field}"));
-    let stderr = r(&report, "objective_stderr");
+    let stderr = r(&report, "estimates/objective/standard_error");
     assert!(stderr > 0.0);
     // a fixed seed: no chance involved
-    assert!((r(&report, "objective") - r(&report, "euler_objective")).abs() < 4.0 * stderr);
+    assert!((r(&report, "estimates/objective/mean") - r(&report, "euler_objective")).abs() < 4.0 * stderr);
     assert!((r(&report, "optimum") - 0.770586).abs() < 2e-3, "E V(0, Y_0) of the closed form is 0.770586");
-    let (mean, mean_error) = (numbers(&report, "/rollout/final_mean"), numbers(&report, "/rollout/final_mean_stderr"));
-    assert_eq!((mean.len(), mean_error.len()), (1, 1));
-    assert!((mean[0] - r(&report, "final_mean_exact")).abs() < 4.0 * mean_error[0] + 0.05, "{mean:?}");
+    let (mean, mean_error) = (r(&report, "estimates/final_mean/0/mean"), r(&report, "estimates/final_mean/0/standard_error"));
+    assert!((mean - r(&report, "final_mean_exact")).abs() < 4.0 * mean_error + 0.05, "{mean}");
     let covariance = report["rollout"]["final_covariance"].as_array().unwrap();
     assert_eq!((covariance.len(), covariance[0].as_array().unwrap().len()), (1, 1));
-    let gap = r(&report, "reward/0") - r(&report, "kl_cost/0") - r(&report, "objective");
+    let of = |name: &str| r(&report, &format!("estimates/{name}/mean"));
+    let gap = of("reward") - of("kl_cost") - of("objective");
     assert!(gap.abs() < 1e-12, "objective = reward - cost");
     assert_pictures(&one, &["densities", "paths"]);
 
     let same = run(&["--paths", "4000", "--seed", "7"]).report();
-    assert_eq!(r(&same, "objective").to_bits(), r(&report, "objective").to_bits(), "the same seed");
+    let objective = "estimates/objective/mean";
+    assert_eq!(r(&same, objective).to_bits(), r(&report, objective).to_bits(), "the same seed");
     let other = run(&["--paths", "4000", "--seed", "8"]).report();
-    assert_ne!(r(&other, "objective"), r(&report, "objective"), "another seed");
+    assert_ne!(r(&other, objective), r(&report, objective), "another seed");
     // four times fewer paths: twice the standard error, itself known to 2 %
     let fewer = run(&["--paths", "1000", "--seed", "7"]).report();
-    assert!((r(&fewer, "objective_stderr") / stderr - 2.0).abs() < 0.2);
+    assert!((r(&fewer, "estimates/objective/standard_error") / stderr - 2.0).abs() < 0.2);
 }
 
 #[test]
@@ -318,7 +319,8 @@ fn two_dimensions() {
     let (i, j) = (15, 17);
     assert_eq!((s.axes[0][i], s.axes[1][j]), (0.0, 0.0));
     assert!((s.value[i * 35 + j] - 0.615142190004).abs() <= coarse);
-    assert_eq!(numbers(&desk.run("rollout", &problem, &[]).good("rollout").report(), "/rollout/final_mean").len(), 2);
+    let report = desk.run("rollout", &problem, &[]).good("rollout").report();
+    assert_eq!(report["rollout"]["estimates"]["final_mean"].as_array().unwrap().len(), 2);
     // one number of nodes counts for every axis
     let run = desk.run("solve", &problem, &["--nodes", "25"]).good("solve");
     assert_eq!(run.report()["problem"]["grid"]["nodes"], json!([25, 25]));

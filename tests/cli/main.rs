@@ -7,10 +7,13 @@
 mod bad_input;
 mod commands;
 mod controlled;
+mod controlled_exit;
 mod controlled_mutations;
 mod desk;
 mod failures;
 mod files;
 mod kinds;
 mod mutations;
+mod rollout;
+mod sweep;
 mod threads;

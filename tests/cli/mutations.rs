@@ -2,7 +2,7 @@
 
 use crate::desk::mixture;
 use hjbridge::problem::{Problem, ProblemFile};
-use hjbridge::run::{Silent, pift, rollout, solve};
+use hjbridge::run::{RolloutOptions, Silent, pift, rollout, solve};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -42,9 +42,10 @@ fn run(problem: &Problem, what: &str) {
         assert!((0..levels).all(|k| done.solution.value(k).iter().all(|v| v.is_finite())), "solve: {what}");
         assert!(finite(&done.controls), "solve, control: {what}");
         if done.failure.is_none()
-            && let Ok(r) = rollout(problem, &done, f.time_steps, Some(1), &Silent)
+            && let Ok(r) = rollout(problem, &done, &RolloutOptions { threads: Some(1), ..RolloutOptions::default() }, &Silent)
         {
-            assert!(r.report.objective.is_finite() && r.report.objective_stderr.is_finite(), "rollout: {what}");
+            let objective = r.report.estimates.objective;
+            assert!(objective.mean.is_finite() && objective.standard_error.is_finite(), "rollout: {what}");
         }
     }
     if let Ok(done) = pift(problem, f.time_steps, &Silent) {

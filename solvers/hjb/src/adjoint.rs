@@ -21,7 +21,7 @@
 //! 393-415; Y. Achdou, I. Capuzzo-Dolcetta, SIAM J. Numer. Anal. 48 (2010) 1136-1162.
 
 use crate::error::{HjbError, LinearError};
-use crate::exit::{FaceValues, Placement, TargetRows, TargetSet};
+use crate::exit::{FaceValues, Placement, TargetSet};
 use crate::exit_data::ExitData;
 use crate::fokker_planck::{LawPath, levels_of};
 use crate::hamiltonian::{Hamiltonian, Operator, Policy};
@@ -108,7 +108,7 @@ impl<'a> AdjointLaw<'a> {
     pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: HjbParams) -> Result<Self, HjbError> {
         params.validate()?;
         check_model(model, &grid)?;
-        Ok(AdjointLaw { model, grid, params, exit: ExitData::default() })
+        Ok(AdjointLaw { model, grid: params.boundary.mark(grid), params, exit: ExitData::default() })
     }
 
     /// End the process when it hits `target`, as [`crate::HjbSolver::with_target`] does.
@@ -215,7 +215,6 @@ impl<'a> AdjointLaw<'a> {
         let stages = p.time.stages(h, p.steps);
         let oriented = Oriented { model: self.model, sense: p.sense };
         let mut hamiltonian = self.hamiltonian(&oriented)?;
-        let mut rows = hamiltonian.take_target();
         let mut level = Level::new(&hamiltonian);
         let linear = |t: f64| move |source: LinearError| HjbError::Linear { t, source };
         let mut system = ImplicitSystem::new(&level.adjoint, p.linear).map_err(linear(0.0))?;
@@ -228,20 +227,20 @@ impl<'a> AdjointLaw<'a> {
             path.push(0.0, here.clone());
         }
         let mut most_negative = 0.0f64;
-        self.assemble(&mut hamiltonian, &mut rows, policies, stages.len(), &mut level)?;
+        self.assemble(&mut hamiltonian, policies, stages.len(), &mut level)?;
         for (s, stage) in stages.iter().enumerate().rev() {
             let t = policies.times[s + 1];
             q.copy_from_slice(&here);
             let solved = system.solve(stage.implicit, &level.adjoint, &here, &mut q);
             solved.map_err(|source| not_finite(source, t))?;
-            if let Some(rows) = &rows {
+            if let Some(rows) = hamiltonian.target() {
                 for &(j, g) in rows.values() {
                     parts.exit += g * q[j];
                     q[j] = 0.0;
                 }
             }
             parts.add(stage.implicit, &level, &q);
-            self.assemble(&mut hamiltonian, &mut rows, policies, s, &mut level)?;
+            self.assemble(&mut hamiltonian, policies, s, &mut level)?;
             for ((l, a), q) in next.iter_mut().zip(&mut after).zip(&q) {
                 *l += stage.last * q;
                 *a = stage.older * q;
@@ -265,7 +264,7 @@ impl<'a> AdjointLaw<'a> {
         let mut terminal = vec![0.0; n];
         hamiltonian.terminal_reward(&mut terminal)?;
         let mut survivors = here.clone();
-        if let Some(rows) = &rows {
+        if let Some(rows) = hamiltonian.target() {
             for &(j, g) in rows.values() {
                 parts.exit += g * survivors[j];
                 survivors[j] = 0.0;
@@ -327,7 +326,6 @@ impl<'a> AdjointLaw<'a> {
     fn assemble(
         &self,
         hamiltonian: &mut Hamiltonian<'_>,
-        rows: &mut Option<TargetRows>,
         policies: &PolicySequence,
         s: usize,
         level: &mut Level,
@@ -335,13 +333,13 @@ impl<'a> AdjointLaw<'a> {
         let t = policies.times[s];
         hamiltonian.prepare(t)?;
         level.policy.clone_from(&policies.policies[s]);
-        hamiltonian.apply(&mut level.policy, false, &mut level.operator);
+        hamiltonian.apply_open(&mut level.policy, false, &mut level.operator);
         level.running.copy_from_slice(&hamiltonian.coefficients().running);
         for ((c, l), r) in level.cost.iter_mut().zip(&level.running).zip(&level.operator.running) {
             *c = l - r;
         }
-        if let Some(rows) = rows {
-            self.exit.update_rows(rows, self.model, self.params.sense, t)?;
+        self.exit.update(hamiltonian, self.model, self.params.sense, t)?;
+        if let Some(rows) = hamiltonian.target() {
             level.exit.fill(0.0);
             rows.open_operator(&mut level.operator, &mut level.exit);
         }

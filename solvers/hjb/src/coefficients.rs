@@ -14,7 +14,8 @@ const CHUNK: usize = 4096;
 /// Off-diagonal entries up to this fraction of the diagonal ones count as rounding.
 const OFF_DIAGONAL: f64 = 1e-13;
 
-/// Times at which a model is asked which a_ij are there at all, as fractions of the horizon.
+/// Times at which a model is asked beforehand which a_ij are there, as fractions of the horizon; others are taken up when they
+/// appear, at the price of a wider matrix from there on.
 const CROSS_TIMES: [f64; 5] = [0.0, 1.0, 0.2637, 0.5113, 0.7871];
 
 /// An off-diagonal pair of a = sigma sigma'.
@@ -34,8 +35,10 @@ pub(crate) struct NodeCoefficients {
     pub drift: Vec<f64>,
     /// a_ii = (sigma sigma')_ii, d x n.
     pub variance: Vec<f64>,
-    /// a_ij for the pairs that are not zero everywhere.
+    /// a_ij for the pairs that were not zero everywhere at some time so far, in ascending order; their number never falls.
     pub cross: Vec<CrossDiffusion>,
+    /// Whether sigma was ever seen to be more than a multiple of the identity.
+    pub may_correlate: bool,
     /// G_ii, m x n; not kept up once `matrices` is there.
     pub gain: Vec<f64>,
     /// R_ii, m x n; likewise.
@@ -63,6 +66,7 @@ impl NodeCoefficients {
             drift: vec![0.0; d * n],
             variance: vec![0.0; d * n],
             cross: Vec::new(),
+            may_correlate: false,
             gain: vec![0.0; diagonal * n],
             weight: vec![0.0; diagonal * n],
             matrices,
@@ -83,25 +87,31 @@ impl NodeCoefficients {
         for fraction in CROSS_TIMES {
             let t = if timed { fraction * horizon } else { 0.0 };
             let at = model.at(t);
-            // A pair not yet known stops the evaluation with itself.
-            while let MatrixCoefficient::Field(field) = at.diffusion() {
+            if let MatrixCoefficient::Field(field) = at.diffusion() {
                 self.evaluate_products(field.as_ref());
-                let (n, q) = (self.nodes.len(), self.noise_dim);
-                let Some((i, l, _, _)) = self.unknown_cross() else { break };
-                let values = &self.scratch;
-                let a = (0..n).map(|j| (0..q).map(|k| values[(i * q + k) * n + j] * values[(l * q + k) * n + j]).sum()).collect();
-                self.cross.push(CrossDiffusion { axes: (i, l), a });
+                self.take_up_cross();
             }
             if !timed || matches!(at.diffusion(), MatrixCoefficient::Scaled(_)) {
                 break;
             }
         }
-        self.cross.sort_by_key(|c| c.axes);
+    }
+
+    /// Add the pairs a_ij that are not zero and not yet known, for sigma in `scratch`.
+    fn take_up_cross(&mut self) {
+        let (n, q) = (self.nodes.len(), self.noise_dim);
+        while let Some((i, l)) = self.unknown_cross() {
+            let values = &self.scratch;
+            let a = (0..n).map(|j| (0..q).map(|k| values[(i * q + k) * n + j] * values[(l * q + k) * n + j]).sum()).collect();
+            self.cross.push(CrossDiffusion { axes: (i, l), a });
+            self.cross.sort_by_key(|c| c.axes);
+        }
     }
 
     /// sigma into `scratch`, its row norms into `variance`, the products of rows into the known cross pairs.
     fn evaluate_products(&mut self, sigma: &dyn VectorField) {
         let (d, n, q) = (self.nodes.dim(), self.nodes.len(), self.noise_dim);
+        self.may_correlate = true;
         self.scratch.resize(d * q * n, 0.0);
         for_chunks(&self.nodes, &mut self.scratch, d * q, |x, out| sigma.eval(x, out));
         let values = &self.scratch;
@@ -116,16 +126,16 @@ impl NodeCoefficients {
         self.cross.iter_mut().for_each(|c| product(c.axes.0, c.axes.1, &mut c.a));
     }
 
-    /// A pair (i, j, node, a_ij) that is not zero and not among the known ones, for sigma in `scratch`.
-    fn unknown_cross(&self) -> Option<(usize, usize, usize, f64)> {
+    /// A pair of axes whose a_ij is not zero and not among the known ones, for sigma in `scratch`.
+    fn unknown_cross(&self) -> Option<(usize, usize)> {
         let (d, n, q) = (self.nodes.dim(), self.nodes.len(), self.noise_dim);
         let values = &self.scratch;
         let pairs = (0..d).flat_map(|i| (i + 1..d).map(move |l| (i, l)));
-        pairs.filter(|pair| self.cross.iter().all(|c| c.axes != *pair)).find_map(|(i, l)| {
-            (0..n).find_map(|j| {
+        pairs.filter(|pair| self.cross.iter().all(|c| c.axes != *pair)).find(|&(i, l)| {
+            (0..n).any(|j| {
                 let a: f64 = (0..q).map(|k| values[(i * q + k) * n + j] * values[(l * q + k) * n + j]).sum();
                 let size = (self.variance[i * n + j] * self.variance[l * n + j]).sqrt();
-                (a.abs() > OFF_DIAGONAL * size).then_some((i, l, j, a))
+                a.abs() > OFF_DIAGONAL * size
             })
         })
     }
@@ -203,15 +213,8 @@ impl NodeCoefficients {
             MatrixCoefficient::Field(field) => {
                 self.evaluate_products(field.as_ref());
                 self.check_finite("diffusion", &self.scratch, t)?;
-                match self.unknown_cross() {
-                    None => Ok(()),
-                    Some((i, l, j, a)) => Err(HjbError::Unsupported {
-                        what: format!("(sigma sigma')[{i}][{l}] = {a}, zero at 0, T and three times between"),
-                        t,
-                        point: self.point(j),
-                        allowed: "cross diffusion that is there from the beginning (or a tiny one at t = 0)",
-                    }),
-                }
+                self.take_up_cross();
+                Ok(())
             }
         }
     }

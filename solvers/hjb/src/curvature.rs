@@ -8,7 +8,8 @@
 //!
 //! which is exact for linear-quadratic data in one dimension. Its solution over one stage with frozen coefficients is
 //! P e / (1 - kappa P (e - 1)/(2k)), e = exp(2 k h); a denominator that is not positive is the blow-up of V. To spare
-//! bounded rewards that merely curve upward at the face, the optimal drift must also have pointed out of the box there.
+//! bounded rewards that merely curve upward at the face, the optimal drift must also have pointed out of the box there, and no
+//! bound on v may stop it from growing that way.
 //! In several dimensions the least curvature, slope and mobility of the face are taken and couplings between axes are
 //! left out, so the watch is a heuristic there.
 
@@ -73,7 +74,7 @@ impl CurvatureWatch {
         for face in &mut self.faces {
             let i = face.axis;
             let drift = &c.drift[i * n..][..n];
-            let Some(pulls) = face.nodes.iter().map(|&[j, ..]| hamiltonian.pull(policy, i, j)).collect::<Option<Vec<_>>>() else {
+            let Some(pulls) = face.nodes.iter().map(|&[j, ..]| hamiltonian.pull(policy, i, face.upper, j)).collect::<Option<Vec<_>>>() else {
                 continue;
             };
             let out = if face.upper { 1.0 } else { -1.0 };

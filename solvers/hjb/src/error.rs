@@ -26,7 +26,7 @@ pub enum HjbError {
         expected: usize,
     },
     /// A model that the finite-difference solver does not treat.
-    #[error("unsupported: {what} (t = {t}, at {point:?}); allowed: {allowed}")]
+    #[error("unsupported: {what}{}; allowed: {allowed}", seen(*.t, .point))]
     Unsupported {
         /// What the model asked for.
         what: String,
@@ -104,7 +104,10 @@ pub enum HjbError {
         point: Vec<f64>,
     },
     /// A negative rate where [`crate::HjbParams::require_monotone`] asks for none.
-    #[error("not monotone: rate {rate:.3e} along axis {axis} at node {node}, x = {point:?}, t = {t}; likely cause: {cause}")]
+    #[error(
+        "not monotone: rate {rate:.3e} along axis {axis} at node {node}, x = {point:?}{}; likely cause: {cause}",
+        .t.map_or(String::new(), |t| format!(", t = {t}"))
+    )]
     NotMonotone {
         /// Flat node index.
         node: usize,
@@ -112,8 +115,8 @@ pub enum HjbError {
         point: Vec<f64>,
         /// Axis of the neighbour with the negative rate.
         axis: usize,
-        /// Generation time.
-        t: f64,
+        /// Generation time; `None` for a stationary problem.
+        t: Option<f64>,
         /// The rate, per unit of time.
         rate: f64,
         /// The likely cause.
@@ -121,12 +124,13 @@ pub enum HjbError {
     },
     /// Policy iteration stopped before its tolerance.
     #[error(
-        "policy iteration did not converge at t = {t} in {iterations} iterations: last value change {value_change:.3e}, \
-         residual {residual:.3e}"
+        "policy iteration did not converge{} in {iterations} iterations: last value change {value_change:.3e}, residual \
+         {residual:.3e}",
+        .t.map_or(String::new(), |t| format!(" at t = {t}"))
     )]
     NoConvergence {
-        /// Time level (0 for the whole-horizon iteration).
-        t: f64,
+        /// Time level; `None` for a stationary problem and for the whole-horizon iteration.
+        t: Option<f64>,
         /// Iterations done.
         iterations: usize,
         /// Sup norm of the last change of the value.
@@ -164,8 +168,9 @@ pub enum HjbError {
     },
     /// The value grows beyond every bound.
     #[error(
-        "the value blows up at t = {t}: sup |V| = {sup:.3e} exceeds {limit:.3e}; the reward is probably too convex for its \
-         control weight (for a KL weight beta: raise beta, or make the reward less convex)"
+        "the value blows up at t = {t}: sup |V| = {sup:.3e} exceeds {limit:.3e}. With a control the reward is probably too \
+         convex for its weight (for a KL weight beta: raise beta, or make the reward less convex); without one the equation is \
+         linear, and this is an instability, most often at an extrapolated face where the drift points out of the box"
     )]
     BlowUp {
         /// Time level where it was noticed.
@@ -202,9 +207,54 @@ pub enum HjbError {
         /// The reason.
         source: LinearError,
     },
+    /// A stationary problem whose process does not get to its end: no policy was found under which the target, or a Dirichlet
+    /// face, is reached in a mean time that double precision can hold.
+    #[error(
+        "{} the process does not get from x = {point:?} to the target (or a Dirichlet face) within a mean time of {limit:.1e}: \
+         what it gathers on the way is infinite, or too large for double precision. Can the target be reached at all, against \
+         the drift, with this noise{} and these faces? A discount makes the problem well-posed{}",
+        if *.controlled { "whatever the control," } else { "without a control" },
+        if *.controlled { ", these bounds on the control" } else { "" },
+        if *.controlled { "; with a free control and noise that matches it the Cole-Hopf route goes further" } else { "" }
+    )]
+    Unreachable {
+        /// A point from which the target is not reached.
+        point: Vec<f64>,
+        /// The longest mean time, in units of time, that is told from infinity.
+        limit: f64,
+        /// Whether there is a control.
+        controlled: bool,
+    },
+    /// A stationary problem in which it pays to stay for ever.
+    #[error(
+        "the expected reward before the process ends is infinite{}: the running reward (or negative running cost) is more than \
+         the rate of leaving and the cost of the control can bear (it lies beyond the first eigenvalue): lower it, make the \
+         control dearer, or add a discount",
+        place(.point)
+    )]
+    InfiniteReward {
+        /// A point where it is; empty when only its existence is known.
+        point: Vec<f64>,
+    },
+    /// A linear system of a stationary problem could not be solved.
+    #[error("linear system of a stationary problem: {source}")]
+    StationaryLinear {
+        /// The reason.
+        source: LinearError,
+    },
     /// An error of the model crate (grids, tables).
     #[error(transparent)]
     Model(#[from] ModelError),
+}
+
+/// Time and place, when there is a place.
+fn seen(t: f64, point: &[f64]) -> String {
+    if point.is_empty() { String::new() } else { format!(" (t = {t}, x = {point:?})") }
+}
+
+/// " at x = ..." when the point is known.
+fn place(point: &[f64]) -> String {
+    if point.is_empty() { String::new() } else { format!(" at x = {point:?}") }
 }
 
 /// Why an adaptive time integration stopped.

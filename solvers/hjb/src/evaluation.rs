@@ -1,7 +1,7 @@
 //! Values, gradients and controls at arbitrary points, with the points outside the grid reported.
 //!
 //! The grid function is interpolated in space and, beyond the box, continued as [`Extrapolation`] says. A continuation is a
-//! guess, so every evaluation returns an [`Evaluation`]: how many points were outside, which one is the farthest and how
+//! guess (a periodic axis has no beyond: its coordinates are wrapped around), so every evaluation returns an [`Evaluation`]: how many points were outside, which one is the farthest and how
 //! far it is. A point with a NaN or infinite coordinate is an error.
 
 use crate::error::HjbError;
@@ -145,13 +145,14 @@ impl ValueSlice {
         let grid = self.value.grid();
         HjbError::check_shape("point", x.dim(), grid.dim())?;
         let mut squares = vec![0.0f64; x.len()];
-        for (a, axis) in grid.axes().iter().enumerate() {
+        let periods = (0..grid.dim()).map(|a| grid.is_periodic(a));
+        for ((a, axis), periodic) in grid.axes().iter().enumerate().zip(periods) {
             for (j, (square, &c)) in squares.iter_mut().zip(x.coord(a)).enumerate() {
                 if !c.is_finite() {
                     return Err(HjbError::invalid(&format!("points[{j}][{a}]"), c, "finite"));
                 }
                 let beyond = (axis.lower() - c).max(c - axis.upper()).max(0.0);
-                *square += beyond * beyond;
+                *square += if periodic { 0.0 } else { beyond * beyond };
             }
         }
         let (mut outside, mut farthest) = (0, (0.0, None));
@@ -189,7 +190,7 @@ mod tests {
         let times = vec![0.0, 0.25, 0.5, 1.0];
         let values = times.iter().map(|&t| at(t, &|t, x, y| t * t + x * y + y.powi(3))).collect();
         let controls = times.iter().map(|&t| [at(t, &|t, x, _| t - x), at(t, &|_, _, y| 2.0 * y)].concat()).collect();
-        ValueFunction::new(grid, 2, times, values, controls)
+        ValueFunction::new(grid, 2, times, values, controls).unwrap()
     }
 
     #[test]

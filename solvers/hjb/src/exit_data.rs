@@ -16,8 +16,8 @@ pub(crate) struct ExitData<'a> {
 impl ExitData<'_> {
     /// Give the Hamiltonian its target rows, if there are any; the data are set by [`ExitData::update`].
     pub fn attach(&self, hamiltonian: &mut Hamiltonian<'_>) -> Result<(), HjbError> {
-        let grid = hamiltonian.geometry().grid.clone();
-        let faces = hamiltonian.geometry().dirichlet_nodes();
+        let geometry = hamiltonian.geometry();
+        let faces = geometry.dirichlet_nodes();
         if self.target.is_none() && faces.is_empty() {
             return match self.faces {
                 None => Ok(()),
@@ -25,12 +25,11 @@ impl ExitData<'_> {
             };
         }
         let mut rows = match self.target {
-            Some((set, placement)) => TargetRows::place(set, &grid, placement)?,
-            None => TargetRows::empty(grid.dim()),
+            Some((set, placement)) => TargetRows::place(set, geometry, placement, &hamiltonian.correlated())?,
+            None => TargetRows::empty(geometry.dim()),
         };
-        rows.add_nodes(&grid, &faces);
-        hamiltonian.set_target(rows);
-        Ok(())
+        rows.add_nodes(geometry, &faces);
+        hamiltonian.set_target(rows)
     }
 
     /// Evaluate the data at time t. `model` is the user's, not yet oriented.
@@ -41,17 +40,7 @@ impl ExitData<'_> {
         sense: Sense,
         t: f64,
     ) -> Result<(), HjbError> {
-        hamiltonian.target_mut().map_or(Ok(()), |rows| self.update_rows(rows, model, sense, t))
-    }
-
-    /// The same for the rows themselves.
-    pub fn update_rows(
-        &self,
-        rows: &mut TargetRows,
-        model: &dyn ControlledDiffusion,
-        sense: Sense,
-        t: f64,
-    ) -> Result<(), HjbError> {
+        let Some(rows) = hamiltonian.target_mut() else { return Ok(()) };
         if let Some((set, _)) = self.target {
             rows.update(set, t, sense)?;
         }

@@ -3,6 +3,7 @@
 use crate::error::HjbError;
 use hjbridge_model::grid::TensorGrid;
 use serde::{Serialize, Serializer};
+use std::sync::Arc;
 
 /// Axes whose faces can be named one by one.
 const NAMED_AXES: usize = 3;
@@ -13,7 +14,9 @@ pub enum Face {
     /// V continues linearly across the face: V'' = 0 and the slope is the one-sided quotient towards the inside, for
     /// every drift; cross derivatives with this axis are left out on the face. Monotone where the drift at the face
     /// points inward (or vanishes); an outward drift gives a negative rate, which the monotonicity certificate counts.
-    /// The default: fine-tuning drifts point inward far out.
+    /// The default of problems with a horizon: fine-tuning drifts point inward far out. Stationary problems reflect by
+    /// default: there an outward controlled drift at an extrapolated face leaves the equation without a condition and with a
+    /// second, spurious solution ([`crate::StationaryInfo::reliable`]).
     #[default]
     Extrapolated,
     /// The process is reflected along the normal: V' = 0 on the face, whose node stands for half a cell. Rates balance
@@ -24,7 +27,7 @@ pub enum Face {
     /// are given. A node on the edge between a Dirichlet and another face belongs to the Dirichlet face.
     Dirichlet,
     /// Both ends of the axis are the same place: the last node is the first one again, and so must be the model's
-    /// coefficients and rewards there. Both faces of the axis are periodic or none. The boundary of a target set must not
+    /// coefficients and rewards there; the solution is evaluated by wrapping around. Both faces of the axis are periodic or none. The boundary of a target set must not
     /// cut the cells next to the two ends along this axis: it would be placed differently for the two nodes.
     Periodic,
 }
@@ -92,6 +95,15 @@ impl Faces {
     /// Whether this axis is periodic.
     pub fn is_periodic(&self, axis: usize) -> bool {
         self.face(axis, false) == Face::Periodic
+    }
+
+    /// The grid with the axes marked periodic whose faces are: what is computed on it then wraps around.
+    pub(crate) fn mark(&self, grid: Arc<TensorGrid>) -> Arc<TensorGrid> {
+        let periodic: Vec<usize> = (0..grid.dim()).filter(|&axis| self.is_periodic(axis)).collect();
+        if (0..grid.dim()).all(|axis| grid.is_periodic(axis) == self.is_periodic(axis)) {
+            return grid;
+        }
+        grid.with_periodic(&periodic).map_or(grid, Arc::new)
     }
 
     /// Check against a grid: no face of a missing axis, periodic at both ends or none.

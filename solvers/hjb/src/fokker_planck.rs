@@ -171,7 +171,7 @@ impl<'a> FokkerPlanck<'a> {
         check_model(model, &grid)?;
         HjbError::check_shape("feedback dim", feedback.dim(), model.dim())?;
         HjbError::check_shape("feedback control_dim", feedback.control_dim(), model.control_dim())?;
-        Ok(FokkerPlanck { model, feedback, grid, params })
+        Ok(FokkerPlanck { model, feedback, grid: params.boundary.mark(grid), params })
     }
 
     /// Evolve the initial masses of the nodes (finite; normally non-negative with sum 1) from t = 0 to T.
@@ -319,6 +319,9 @@ impl<'a> Forward<'a> {
     pub fn prepare(&mut self, t: f64) -> Result<(), HjbError> {
         let c = &mut self.coefficients;
         c.evaluate(self.model.at(t).as_ref(), t)?;
+        if c.cross.len() > self.generator.pair_count() {
+            self.generator.set_pairs(c.cross.iter().map(|cross| cross.axes).collect());
+        }
         self.drift.copy_from_slice(&c.drift);
         if c.control_dim > 0 {
             let out = PointsMut::new(&mut self.control, c.control_dim);

@@ -47,6 +47,18 @@ impl Generator {
         Generator { geometry, rates, matrix, pairs: known }
     }
 
+    /// Make room for the cross derivatives of these pairs, all i < j < d; the matrix is zero until assembled.
+    pub(crate) fn set_pairs(&mut self, pairs: Vec<(usize, usize)>) {
+        self.rates.set_pairs(&self.geometry, &pairs);
+        self.matrix = self.rates.pattern(&self.geometry);
+        self.pairs = pairs;
+    }
+
+    /// Number of pairs with cross derivatives.
+    pub(crate) fn pair_count(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// Assemble for the drift mu and the diffusion coefficients a_ii, both d x n, coordinate by coordinate. O(d n).
     ///
     /// # Errors
@@ -79,6 +91,7 @@ impl Generator {
         self.geometry.faces.validate(&self.geometry.grid)?;
         self.geometry.check_periodic("drift", drift, 0.0)?;
         self.geometry.check_periodic("sigma sigma'", variance, 0.0)?;
+        cross.iter().try_for_each(|c| self.geometry.check_periodic("sigma sigma'", &c.a, 0.0))?;
         self.rates.set(&self.geometry, variance, cross);
         for (i, (rates, g)) in self.rates.axes.iter().zip(&self.geometry.axes).enumerate() {
             let mu = &drift[i * n..][..n];

@@ -126,6 +126,27 @@ impl Geometry {
         }
     }
 
+    /// [`Geometry::check_periodic`], then [`Geometry::identify_ends`].
+    ///
+    /// # Errors
+    /// As [`Geometry::check_periodic`].
+    pub fn close_periodic(&self, name: &'static str, values: &mut [f64], t: f64) -> Result<(), HjbError> {
+        self.check_periodic(name, values, t)?;
+        self.identify_ends(values);
+        Ok(())
+    }
+
+    /// Whether any axis is periodic.
+    pub fn has_periodic_axis(&self) -> bool {
+        self.axes.iter().any(|a| a.is_periodic())
+    }
+
+    /// The node at the other end of each periodic axis on whose first node `node` lies.
+    pub fn twins(&self, node: usize) -> impl Iterator<Item = usize> + '_ {
+        let ends = self.axes.iter().filter(move |a| a.is_periodic() && a.index(node) == 0);
+        ends.map(move |a| node + (a.count - 1) * a.stride)
+    }
+
     /// Whether the coefficient `name` (n values per component) agrees on the two ends of every periodic axis.
     ///
     /// # Errors
@@ -139,15 +160,7 @@ impl Geometry {
                     if (component[j] - component[k]).abs() > PERIODIC_TOLERANCE * size {
                         let mut point = vec![0.0; self.dim()];
                         self.grid.node(j, &mut point);
-                        return Err(HjbError::Unsupported {
-                            what: format!(
-                                "{name} = {} at one end of a periodic axis, {} at the other",
-                                component[j], component[k]
-                            ),
-                            t,
-                            point,
-                            allowed: "coefficients and rewards that are periodic with the axis",
-                        });
+                        return Err(not_periodic(name, component[j], component[k], t, point));
                     }
                 }
             }
@@ -157,7 +170,17 @@ impl Geometry {
 }
 
 /// Values at the two ends of a periodic axis agree to this fraction of the largest value.
-const PERIODIC_TOLERANCE: f64 = 1e-9;
+pub(crate) const PERIODIC_TOLERANCE: f64 = 1e-9;
+
+/// The error for data that differ between the ends of a periodic axis.
+pub(crate) fn not_periodic(name: &str, first: f64, last: f64, t: f64, point: Vec<f64>) -> HjbError {
+    HjbError::Unsupported {
+        what: format!("{name} = {first} at one end of a periodic axis, {last} at the other"),
+        t,
+        point,
+        allowed: "coefficients, costs, rewards and boundary data that are periodic with the axis",
+    }
+}
 
 /// Room for the differences along an axis.
 pub(crate) struct Jumps {

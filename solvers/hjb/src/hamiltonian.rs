@@ -69,6 +69,8 @@ pub struct Hamiltonian<'a> {
     /// The control on each axis that has one.
     controls: Vec<Option<ControlData>>,
     jumps: Jumps,
+    /// Number of shifts in the pattern of the generators.
+    shifts: usize,
     discount: f64,
     target: Option<TargetRows>,
     /// In place of the maximisation per axis.
@@ -102,6 +104,7 @@ impl<'a> Hamiltonian<'a> {
         let pairs: Vec<_> = coefficients.cross.iter().map(|c| c.axes).collect();
         let rates = SpaceRates::new(&geometry, scheme, &pairs);
         let jumps = Jumps::new(&geometry);
+        let shifts = rates.pattern(&geometry).flat_shifts().len();
         let search = match coefficients.matrices {
             Some(_) => {
                 let (params, kernel) = (SearchParams::default(), scheme.kernel());
@@ -119,6 +122,7 @@ impl<'a> Hamiltonian<'a> {
             rates,
             controls,
             jumps,
+            shifts,
             discount,
             target,
             search,
@@ -149,12 +153,37 @@ impl<'a> Hamiltonian<'a> {
         Operator { generator: self.rates.pattern(&self.geometry), running: vec![0.0; self.len()] }
     }
 
-    /// Impose V = g on a target set; distances to its boundary replace the spacing where an edge is cut.
-    pub(crate) fn set_target(&mut self, target: TargetRows) {
+    /// The pairs of axes whose noise is, or may at some time be, correlated.
+    pub(crate) fn correlated(&self) -> Vec<(usize, usize)> {
+        let d = if self.coefficients.may_correlate { self.dim() } else { 0 };
+        (0..d).flat_map(|i| (i + 1..d).map(move |k| (i, k))).collect()
+    }
+
+    /// Room for the correlations that have appeared since the last time: the pattern of the generators widens.
+    fn take_up_cross(&mut self) -> Result<(), HjbError> {
+        let pairs: Vec<_> = self.coefficients.cross.iter().map(|c| c.axes).collect();
+        self.rates.set_pairs(&self.geometry, &pairs);
+        self.shifts = self.rates.pattern(&self.geometry).flat_shifts().len();
+        if let (Some(cross), Some(target)) = (&mut self.rates.cross, &mut self.target) {
+            target.cut_diagonals(&self.geometry, cross)?;
+        }
+        Ok(())
+    }
+
+    /// Impose V = g on a target set; distances to its boundary replace the spacing where an edge is cut, and parts of
+    /// diagonals the whole ones.
+    ///
+    /// # Errors
+    /// A diagonal cut next to an end of a periodic axis.
+    pub(crate) fn set_target(&mut self, mut target: TargetRows) -> Result<(), HjbError> {
         for edge in &target.edges {
             self.geometry.set_distance(edge.axis, edge.node, edge.upper, edge.distance);
         }
+        if let Some(cross) = &mut self.rates.cross {
+            target.cut_diagonals(&self.geometry, cross)?;
+        }
         self.target = Some(target);
+        Ok(())
     }
 
     /// The target rows, if there are any.
@@ -167,11 +196,6 @@ impl<'a> Hamiltonian<'a> {
         let target = self.target.take();
         self.apply(policy, reselect, operator);
         self.target = target;
-    }
-
-    /// Take the target rows away; the distances to the boundary stay.
-    pub(crate) fn take_target(&mut self) -> Option<TargetRows> {
-        self.target.take()
     }
 
     /// The same, to set their data.
@@ -198,9 +222,7 @@ impl<'a> Hamiltonian<'a> {
     pub fn terminal_reward(&self, out: &mut [f64]) -> Result<(), HjbError> {
         self.model.terminal_reward(self.coefficients.nodes.as_points(), out);
         self.coefficients.check_finite("terminal_reward", out, self.model.horizon())?;
-        self.geometry.check_periodic("terminal_reward", out, self.model.horizon())?;
-        self.geometry.identify_ends(out);
-        Ok(())
+        self.geometry.close_periodic("terminal_reward", out, self.model.horizon())
     }
 
     /// sup |l| at the current time, and the size of c where the cost of the control is not small for a small control.
@@ -212,8 +234,12 @@ impl<'a> Hamiltonian<'a> {
     /// Evaluate the coefficients of the model at time t; everything below is for this time.
     pub fn prepare(&mut self, t: f64) -> Result<(), HjbError> {
         let at = self.model.at(t);
+        let known = self.coefficients.cross.len();
+        self.coefficients.evaluate(at.as_ref(), t)?;
+        if self.coefficients.cross.len() > known {
+            self.take_up_cross()?;
+        }
         let c = &mut self.coefficients;
-        c.evaluate(at.as_ref(), t)?;
         let n = self.geometry.len();
         for (name, values) in [
             ("drift", &mut c.drift),
@@ -222,10 +248,15 @@ impl<'a> Hamiltonian<'a> {
             ("control_weight", &mut c.weight),
             ("running_reward", &mut c.running),
         ] {
-            self.geometry.check_periodic(name, values, t)?;
-            self.geometry.identify_ends(values);
+            self.geometry.close_periodic(name, values, t)?;
         }
-        c.cross.iter_mut().for_each(|cross| self.geometry.identify_ends(&mut cross.a));
+        for cross in &mut c.cross {
+            self.geometry.close_periodic("sigma sigma'", &mut cross.a, t)?;
+        }
+        if let Some(full) = &mut c.matrices {
+            self.geometry.close_periodic("control_matrix", &mut full.gain, t)?;
+            self.geometry.close_periodic("control_weight", &mut full.weight, t)?;
+        }
         self.rates.set(&self.geometry, &c.variance, &c.cross);
         if self.coefficients.matrices.is_some() {
             return self.prepare_search(at, t);
@@ -275,9 +306,7 @@ impl<'a> Hamiltonian<'a> {
                 Kernel::Fitted => axis.maximise_fitted(weight, out),
             }
         }
-        if let Some(cross) = &self.rates.cross {
-            cross.add(value, maximum);
-        }
+        self.add_cross_part(value, maximum);
         self.close(operator);
         if self.discount > 0.0 {
             maximum.iter_mut().zip(value).for_each(|(m, v)| *m -= self.discount * v);
@@ -329,11 +358,17 @@ impl<'a> Hamiltonian<'a> {
     pub(crate) fn add_cross_part(&self, value: &[f64], out: &mut [f64]) {
         if let Some(cross) = &self.rates.cross {
             cross.add(value, out);
+            if let Some(target) = &self.target {
+                target.cut_corners(|kind, node| cross.rate(kind, node), value, out);
+            }
         }
     }
 
     /// Cross and periodic neighbours, diagonal, discount and target rows of an operator whose rates on the axes are set.
     pub(crate) fn close(&self, operator: &mut Operator) {
+        if operator.generator.flat_shifts().len() != self.shifts {
+            operator.generator.widen(self.rates.pattern(&self.geometry));
+        }
         self.rates.complete(&self.geometry, &mut operator.generator);
         if self.discount > 0.0 {
             operator.generator.diagonal_mut(0).iter_mut().for_each(|d| *d -= self.discount);

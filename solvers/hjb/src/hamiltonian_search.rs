@@ -142,6 +142,24 @@ impl<'a> Search<'a> {
             self.work.fault = fault;
             self.note_fault(h, first);
         }
+        if self.fault.is_none() && coefficients.matrices.as_ref().is_some_and(|full| full.weight.is_empty()) {
+            self.fault = self.check_periodic_cost(h).err();
+        }
+    }
+
+    /// Whether the general cost of the samples agrees on the two ends of every periodic axis.
+    fn check_periodic_cost(&self, h: &Hamiltonian<'_>) -> Result<(), HjbError> {
+        if !h.geometry().has_periodic_axis() {
+            return Ok(());
+        }
+        let n = h.len();
+        let mut cost = vec![0.0; n];
+        for sample in &self.samples {
+            let control: Vec<f64> = sample.iter().flat_map(|v| std::iter::repeat_n(*v, n)).collect();
+            self.evaluate_cost(h, &control, &mut cost);
+            h.geometry().check_periodic("control_cost", &cost, self.t)?;
+        }
+        Ok(())
     }
 
     /// K_ii of the quadratic cost where v is free on R^m.
@@ -263,9 +281,10 @@ impl<'a> Hamiltonian<'a> {
         }
     }
 
-    /// What the control does along an axis at a node, for the watch at the faces: the mobility K_ii of a quadratic cost and
-    /// (G v)_i of a policy; `None` where v cannot grow without bound or does not act.
-    pub(crate) fn pull(&self, policy: &Policy, axis: usize, node: usize) -> Option<(f64, f64)> {
+    /// What the control does along an axis at a node of its lower or `upper` face, for the watch there: the mobility K_ii of
+    /// a quadratic cost (zero where v does not act) and (G v)_i of a policy; `None` where a bound on v keeps the push out of
+    /// the box finite, or no control belongs to the axis.
+    pub(crate) fn pull(&self, policy: &Policy, axis: usize, upper: bool, node: usize) -> Option<(f64, f64)> {
         let (n, c) = (self.len(), self.coefficients());
         let v = |k: usize| policy.control[k * n + node];
         match (&self.search, &c.matrices) {
@@ -274,10 +293,12 @@ impl<'a> Hamiltonian<'a> {
                 let push = (0..m).map(|k| full.gain[(axis * m + k) * n + node] * v(k)).sum();
                 search.mobility(axis, node).map(|mobility| (mobility, push))
             }
-            _ => (axis < c.control_dim).then(|| {
+            _ => {
+                let &(lower_bound, upper_bound) = self.control_set.bounds.get(axis)?;
                 let (g, r) = (c.gain[axis * n + node], c.weight[axis * n + node]);
-                (g * g / r, g * v(axis))
-            }),
+                let bound = if upper == (g >= 0.0) { upper_bound } else { lower_bound };
+                (g == 0.0 || bound.is_infinite()).then(|| (g * g / r, g * v(axis)))
+            }
         }
     }
 

@@ -8,12 +8,17 @@
 //! Without V_t it is solved as an infinite-horizon, exit or hitting problem; with an obstacle, as optimal stopping. Costs
 //! are minimised with [`Sense::Minimise`], in the sign of the user.
 //!
+//! Faces of the box: problems with a horizon extrapolate by default, right where the controlled drift points inward;
+//! stationary problems reflect by default, since with an extrapolated face where the controlled drift points outward they have
+//! a second, spurious solution (marked by [`StationaryInfo::reliable`]). A face in the target needs nothing. See [`Face`].
+//!
 //! | method | type | file |
 //! |---|---|---|
 //! | per-step Howard iteration | [`HjbSolver`] | `solve.rs`, `step.rs` |
 //! | whole-horizon policy iteration | [`PolicyIteration`] | `policy_iteration.rs` |
 //! | optimal stopping (obstacle problems) | [`HjbSolver::with_obstacle`] | `obstacle.rs`, `step.rs` |
-//! | infinite horizon, discounted | [`StationarySolver`] | `stationary.rs` |
+//! | infinite horizon, discounted | [`StationarySolver`] | `stationary.rs`, `stationary/evaluation.rs` |
+//! | a first policy that ends the process | [`StationaryInfo::start_solves`] | `stationary/start.rs` |
 //! | exit and hitting problems | [`StationarySolver::with_target`], [`TargetSet`] | `exit.rs`, `stationary.rs` |
 //! | linear (Cole-Hopf) route, finite horizon | [`cole_hopf::ColeHopfSolver`] | `cole_hopf/time_dependent.rs` |
 //! | linear (Cole-Hopf) route, exit problems | [`cole_hopf::StationaryColeHopf`] | `cole_hopf/stationary.rs` |
@@ -54,6 +59,7 @@ pub mod certificate;
 mod coefficients;
 pub mod cole_hopf;
 mod controls;
+mod crossings;
 mod curvature;
 pub mod error;
 mod evaluation;
@@ -71,6 +77,7 @@ mod norms;
 mod obstacle;
 mod params;
 mod policy_iteration;
+mod prescribed_control;
 pub mod route;
 mod sense;
 pub mod smooth;

@@ -28,7 +28,7 @@ pub enum ViolationCause {
 impl std::fmt::Display for ViolationCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            ViolationCause::FaceDrift => "the drift at the face points outward (enlarge the box, or use Face::Reflecting there)",
+            ViolationCause::FaceDrift => "the drift at the face points outward (enlarge the box, or make that face reflecting)",
             ViolationCause::CellPeclet => {
                 "the cell Peclet number |drift| spacing / variance is too large for central differences (refine the axis, or \
                  use a scheme with one-sided slopes)"
@@ -91,6 +91,14 @@ impl Monotonicity {
         }
     }
 
+    /// The worst violation in words, if there is any.
+    pub fn note(&self) -> Option<String> {
+        let error = self.require().err()?;
+        let count = self.violations;
+        let rates = if count == 1 { "rate is" } else { "rates are" };
+        Some(format!("{count} {rates} negative, so the solution may be a spurious one: {error}"))
+    }
+
     /// An error naming the worst violation, if there is any.
     pub fn require(&self) -> Result<(), HjbError> {
         match (self.worst_node, self.worst_axis, self.worst_cause) {
@@ -98,7 +106,7 @@ impl Monotonicity {
                 node,
                 point: self.worst_point.clone(),
                 axis,
-                t: self.worst_time.unwrap_or(0.0),
+                t: self.worst_time,
                 rate: self.worst_value,
                 cause,
             }),

@@ -8,8 +8,8 @@
 //! Reference: O. Bokanowski, S. Maroso, H. Zidani, SIAM J. Numer. Anal. 47 (2009) 3001-3026; P. A. Forsyth, K. R. Vetzal,
 //! Quadratic convergence for valuing American options using a penalty method, SIAM J. Sci. Comput. 23 (2002) 2095-2122.
 
-use crate::coefficients::NodeCoefficients;
 use crate::error::HjbError;
+use crate::hamiltonian::Hamiltonian;
 use crate::sense::Sense;
 use hjbridge_model::Points;
 
@@ -31,10 +31,17 @@ impl<F: Fn(f64, &[f64]) -> f64 + Send + Sync> Obstacle for F {
 }
 
 /// psi on the nodes, in the sign of the maximisation.
-pub(crate) fn evaluate(obstacle: &dyn Obstacle, t: f64, sense: Sense, at: &NodeCoefficients) -> Result<Vec<f64>, HjbError> {
+pub(crate) fn evaluate(
+    obstacle: &dyn Obstacle,
+    t: f64,
+    sense: Sense,
+    hamiltonian: &Hamiltonian<'_>,
+) -> Result<Vec<f64>, HjbError> {
+    let at = hamiltonian.coefficients();
     let mut psi = vec![0.0; at.nodes.len()];
     obstacle.payoff(t, at.nodes.as_points(), &mut psi);
     at.check_finite("obstacle", &psi, t)?;
+    hamiltonian.geometry().close_periodic("obstacle", &mut psi, t)?;
     sense.orient(&mut psi);
     Ok(psi)
 }

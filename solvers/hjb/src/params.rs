@@ -26,7 +26,9 @@ pub struct HjbParams {
     pub linear: LinearSolverChoice,
     /// Howard's iteration stops when the residual of the discrete equation, summed over all stages, is below this relative
     /// to the size of the value: each stage gets the share of its length (never less than the rounding of the operator).
-    /// With a monotone scheme this bounds the error of the iteration. In (0, 1).
+    /// With a monotone scheme this bounds the error of the iteration. The change of the value that a further iteration would
+    /// make must be below the tolerance too: without negative rates the residual bounds it, with some the last change is
+    /// taken. In (0, 1).
     pub howard_tolerance: f64,
     /// Largest number of linear solves per stage.
     pub howard_max_iterations: usize,
@@ -114,6 +116,9 @@ pub struct HjbInfo {
     pub linear_solver: &'static str,
     /// Largest residual of the discrete equation left over, in units of V.
     pub worst_residual: f64,
+    /// Largest change of the value in any stage that a further iteration could have made: bounded by the residual where no
+    /// rate is negative, the last change of the stage elsewhere.
+    pub worst_change: f64,
     /// Largest backward error of a linear solve.
     pub worst_linear_residual: f64,
     /// Negative rates over the generators of all accepted policies.

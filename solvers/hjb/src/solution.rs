@@ -50,14 +50,34 @@ pub struct ValueFunction {
 
 impl ValueFunction {
     /// From slices at ascending times: n values and m x n controls (component by component) each.
+    ///
+    /// # Errors
+    /// No time, times that are not finite or do not increase, other numbers of slices than times, slices of the wrong length.
     pub fn new(
         grid: Arc<TensorGrid>,
         control_dim: usize,
         times: Vec<f64>,
         values: Vec<Vec<f64>>,
         controls: Vec<Vec<f64>>,
-    ) -> Self {
-        ValueFunction { grid, control_dim, times, values, controls }
+    ) -> Result<Self, HjbError> {
+        if times.is_empty() {
+            return Err(HjbError::invalid("times", "none", "at least one time"));
+        }
+        if let Some(k) = times.iter().position(|t| !t.is_finite()) {
+            return Err(HjbError::invalid(&format!("times[{k}]"), times[k], "finite"));
+        }
+        if let Some(k) = times.windows(2).position(|w| w[0] >= w[1]) {
+            let allowed = format!("above the time before it, {}", times[k]);
+            return Err(HjbError::invalid(&format!("times[{}]", k + 1), times[k + 1], &allowed));
+        }
+        let n = grid.len();
+        for (name, slices, length) in [("values", &values, n), ("controls", &controls, n * control_dim)] {
+            HjbError::check_shape(name, slices.len(), times.len())?;
+            for (k, slice) in slices.iter().enumerate() {
+                HjbError::check_shape(&format!("{name}[{k}]"), slice.len(), length)?;
+            }
+        }
+        Ok(ValueFunction { grid, control_dim, times, values, controls })
     }
 
     /// The grid.
@@ -176,13 +196,29 @@ mod tests {
     }
 
     #[test]
+    fn slices_that_do_not_fit_are_refused_by_name() {
+        let grid = Arc::new(TensorGrid::new(vec![Axis::uniform(0.0, 1.0, 5).unwrap()]).unwrap());
+        let message = |times: &[f64], values: &[usize], controls: &[usize]| {
+            let slices = |lengths: &[usize]| lengths.iter().map(|n| vec![0.0; *n]).collect::<Vec<_>>();
+            let made = ValueFunction::new(grid.clone(), 2, times.to_vec(), slices(values), slices(controls));
+            made.map_or_else(|e| e.to_string(), |_| String::new())
+        };
+        assert_eq!(message(&[0.0, 1.0], &[5, 5], &[10, 10]), "");
+        assert!(message(&[], &[], &[]).starts_with("times = none"));
+        assert!(message(&[0.0, f64::NAN], &[5, 5], &[10, 10]).starts_with("times[1] = NaN"));
+        assert!(message(&[0.0, 0.5, 0.5], &[5; 3], &[10; 3]).starts_with("times[2] = 0.5: above the time before it, 0.5"));
+        assert_eq!(message(&[0.0, 1.0], &[5], &[10, 10]), "values has 1 entries; 2 expected");
+        assert_eq!(message(&[0.0, 1.0], &[5, 5], &[10, 5]), "controls[1] has 5 entries; 10 expected");
+    }
+
+    #[test]
     fn interpolation_in_time_is_exact_for_cubics_and_at_stored_times() {
         let grid = Arc::new(TensorGrid::new(vec![Axis::uniform(0.0, 1.0, 5).unwrap()]).unwrap());
         let times = vec![0.0, 0.1, 0.35, 0.4, 0.8, 1.0];
         let cubic = |t: f64, j: usize| 1.0 + t - 2.0 * t * t + j as f64 * t * t * t;
         let slice = |t: &f64| (0..5).map(|j| cubic(*t, j)).collect::<Vec<_>>();
         let values: Vec<_> = times.iter().map(slice).collect();
-        let v = ValueFunction::new(grid, 1, times.clone(), values.clone(), values.clone());
+        let v = ValueFunction::new(grid, 1, times.clone(), values.clone(), values.clone()).unwrap();
         for t in [0.0, 0.02, 0.2, 0.37, 0.5, 0.93, 1.0] {
             let at = v.at_time(t).unwrap();
             assert!((0..5).all(|j| (at.values()[j] - cubic(t, j)).abs() < 1e-14), "{t}");

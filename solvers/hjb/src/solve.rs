@@ -69,7 +69,7 @@ impl<'a> HjbSolver<'a> {
     pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: HjbParams) -> Result<Self, HjbError> {
         params.validate()?;
         check_model(model, &grid)?;
-        Ok(HjbSolver { model, grid, params, obstacle: None, exit: ExitData::default() })
+        Ok(HjbSolver { model, grid: params.boundary.mark(grid), params, obstacle: None, exit: ExitData::default() })
     }
 
     /// Allow to stop at any time for the reward `obstacle` (the cost, when minimising). Stopping is optimal where V equals
@@ -114,7 +114,7 @@ impl<'a> HjbSolver<'a> {
         times.reverse();
         values.reverse();
         controls.reverse();
-        Ok((ValueFunction::new(self.grid.clone(), m, times, values, controls), info))
+        Ok((ValueFunction::new(self.grid.clone(), m, times, values, controls)?, info))
     }
 
     /// The optimal policy at every level of the time scheme, for [`crate::AdjointLaw`].
@@ -164,7 +164,7 @@ impl<'a> HjbSolver<'a> {
         hamiltonian.prepare(horizon)?;
         hamiltonian.terminal_reward(&mut value)?;
         if let Some(obstacle) = self.obstacle {
-            let psi = evaluate(obstacle, horizon, p.sense, hamiltonian.coefficients())?;
+            let psi = evaluate(obstacle, horizon, p.sense, &hamiltonian)?;
             value.iter_mut().zip(&psi).for_each(|(v, psi)| *v = v.max(*psi));
         }
         self.exit.update(&mut hamiltonian, self.model, p.sense, horizon)?;
@@ -175,7 +175,7 @@ impl<'a> HjbSolver<'a> {
         hamiltonian.maximise(&value, policy, operator, maximum);
         stage_solver.inspect(&hamiltonian, horizon, &mut certificate, p.require_monotone)?;
         stage_solver.prescribe(&hamiltonian);
-        stage_solver.blank_prescribed();
+        stage_solver.continue_control(&hamiltonian);
         record(horizon, &stage_solver.policy);
         let mut shown = vec![0.0; if p.sense == Sense::Minimise { n } else { 0 }];
         let mut show = |step: usize, t: f64, value: &[f64], control: &[f64]| {
@@ -204,7 +204,7 @@ impl<'a> HjbSolver<'a> {
             extrapolate(&mut value, &mut older, &mut older_length, stage.length);
             hamiltonian.prepare(t)?;
             if let Some(obstacle) = self.obstacle {
-                let psi = evaluate(obstacle, t, p.sense, hamiltonian.coefficients())?;
+                let psi = evaluate(obstacle, t, p.sense, &hamiltonian)?;
                 // Only a stopping reward above can enlarge the value.
                 bound = psi.iter().fold(bound, |b, psi| b.max(*psi));
                 stage_solver.obstacle = Some(psi);
@@ -219,7 +219,7 @@ impl<'a> HjbSolver<'a> {
             let blow_up = |sup: f64| HjbError::BlowUp { t, sup, limit };
             // Residuals add up over the stages: each gets its share of the tolerance.
             let tolerance = p.howard_tolerance * stage.length / horizon;
-            let howard = Howard { tolerance, max_iterations: p.howard_max_iterations };
+            let howard = Howard { tolerance, change: p.howard_tolerance, max_iterations: p.howard_max_iterations };
             let done = stage_solver.howard(&mut hamiltonian, stage.implicit, t, bound, howard, &mut value);
             let reached = sup(&value);
             match done {
@@ -237,7 +237,7 @@ impl<'a> HjbSolver<'a> {
             }
             size = reached;
             stage_solver.inspect(&hamiltonian, t, &mut certificate, p.require_monotone)?;
-            stage_solver.blank_prescribed();
+            stage_solver.continue_control(&hamiltonian);
             record(t, &stage_solver.policy);
             if let Some(done) = stage.completes() {
                 show(p.steps - done, t, &value, &stage_solver.policy.control);
@@ -257,6 +257,7 @@ impl<'a> HjbSolver<'a> {
             max_inner_iterations: stage_solver.counters.most,
             linear_solver: stage_solver.linear.solver.name(),
             worst_residual: stage_solver.counters.worst_residual,
+            worst_change: stage_solver.counters.worst_change,
             worst_linear_residual: stage_solver.linear.worst_residual,
             monotonicity: certificate,
             seconds: start.elapsed().as_secs_f64(),

@@ -6,29 +6,45 @@
 //! (infinite without one; then rho > 0 is needed). Nodes of Dirichlet faces belong to the target, with the model's terminal
 //! reward as g unless other data are given. Coefficients are those of the model at t = 0; its horizon is not used. Each iteration solves one linear system with rho - L^v and maximises the discrete Hamiltonian;
 //! with a monotone generator V increases at every node, and the iteration is Newton's method: locally quadratic.
+//! Without a discount the first policy must reach the target; where that for V = 0 does not, a vanishing discount finds one
+//! (`stationary/start.rs`).
+//! Faces are reflecting unless others are asked for: without a condition where the controlled drift points out of the box
+//! (an extrapolated face) the equation has a second solution, in which all is gathered from beyond the face, and policy
+//! iteration may end there. An extrapolated face is right where the controlled drift points into the box; where it does not
+//! the result is not [`StationaryInfo::reliable`]. Within a target the condition at a face has no effect.
 //! Order: that of the space scheme; 2 for [`crate::space::Hybrid`] with the boundary of the target placed inside the cells
 //! ([`Placement::SubCell`]). An uncontrolled model takes one solve: mean hitting times are l = 1, g = 0, rho = 0.
 //! Reference: R. A. Howard, Dynamic Programming and Markov Processes (1960); H. J. Kushner, P. Dupuis, Numerical Methods
 //! for Stochastic Control Problems in Continuous Time (2001).
 
+mod evaluation;
+mod start;
+
 use crate::controls::SearchParams;
-use crate::error::{HjbError, LinearError};
+use crate::error::HjbError;
 use crate::evaluation::{EvaluationParams, ValueSlice};
 use crate::exit::{FaceValues, Placement, TargetRows, TargetSet};
 use crate::faces::Faces;
 use crate::hamiltonian::Hamiltonian;
 use crate::linear::LinearSolverChoice;
 use crate::monotonicity::Monotonicity;
-use crate::norms::{sup, sup_difference};
+use crate::norms::sup;
 use crate::params::{check_memory, workspace_bytes};
+use crate::prescribed_control::ControlContinuation;
 use crate::sense::{Oriented, Sense};
 use crate::space::Space;
-use crate::step::ImplicitSystem;
+use evaluation::Evaluation;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::{GridFunction, TensorGrid};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Rounding errors of V above this part of sup |V| are worth a note.
+const NOTABLE_ROUNDING: f64 = 1e-4;
+
+/// Changes of V below this part of sup |V| may be rounding errors.
+const STALLED: f64 = 1e-3;
 
 /// Scaled residuals below this show that the first policy was already the best one (an uncontrolled model).
 const ROUNDING: f64 = 1e-13;
@@ -38,7 +54,7 @@ const ROUNDING: f64 = 1e-13;
 pub struct StationaryParams {
     /// Space scheme.
     pub space: Space,
-    /// Condition at the faces of the box.
+    /// Condition at the faces of the box; reflecting by default.
     pub boundary: Faces,
     /// Linear solver; `Auto` is a direct one in one and two dimensions, where these systems are ill-conditioned.
     pub linear: LinearSolverChoice,
@@ -47,7 +63,7 @@ pub struct StationaryParams {
     /// Stop when the last change of V and the residual of each row over its diagonal are below this, relative to sup |V|.
     /// In (0, 1). Convergence is quadratic, so the error is far smaller.
     pub tolerance: f64,
-    /// Largest number of linear solves, at least 1.
+    /// Largest number of linear solves, at least 1; those that look for a first policy come on top.
     pub max_iterations: usize,
     /// Make a negative rate under the final policy an error ([`HjbError::NotMonotone`]).
     pub require_monotone: bool,
@@ -61,7 +77,7 @@ impl Default for StationaryParams {
     fn default() -> Self {
         StationaryParams {
             space: Space::default(),
-            boundary: Faces::default(),
+            boundary: Faces::reflecting(),
             linear: LinearSolverChoice::default(),
             sense: Sense::default(),
             tolerance: 1e-9,
@@ -116,8 +132,20 @@ pub struct StationaryInfo {
     pub linear_solver: &'static str,
     /// Largest backward error of a linear solve.
     pub worst_linear_residual: f64,
+    /// Linear solves for a first policy that reaches the target, when that for V = 0 does not.
+    pub start_solves: usize,
+    /// The last artificial discount among them.
+    pub start_discount: Option<f64>,
+    /// Longest mean time (over the nodes) until the process ends under the final policy; `None` with a discount and for a
+    /// generator with negative rates.
+    pub mean_time: Option<f64>,
     /// Negative rates of the generator of the final policy.
     pub monotonicity: Monotonicity,
+    /// Whether the discrete equation has one solution and rounding left it alone: no negative rate, no mean time near what
+    /// double precision can hold. What the grid does not resolve is another matter: see [`crate::Certifier`].
+    pub reliable: bool,
+    /// Why not.
+    pub notes: Vec<String>,
     /// Wall time.
     pub seconds: f64,
 }
@@ -146,7 +174,8 @@ impl StationaryValue {
         &self.value
     }
 
-    /// The optimal control v on the nodes, m x n, component by component; zero on the target set.
+    /// The optimal control v on the nodes, m x n, component by component. On the target set and on Dirichlet faces, where
+    /// the equation says nothing of it, it is continued from the free nodes next to them.
     pub fn control(&self) -> &[f64] {
         &self.control
     }
@@ -179,7 +208,7 @@ impl<'a> StationarySolver<'a> {
     pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: StationaryParams) -> Result<Self, HjbError> {
         params.validate()?;
         HjbError::check_shape("grid axes", grid.dim(), model.dim())?;
-        Ok(StationarySolver { model, grid, params, target: None, face_values: None })
+        Ok(StationarySolver { model, grid: params.boundary.mark(grid), params, target: None, face_values: None })
     }
 
     /// Stop the process when it hits `target`, for the reward (the cost, when minimising) given there.
@@ -198,8 +227,10 @@ impl<'a> StationarySolver<'a> {
     /// Iterate from V = 0 to the tolerance.
     ///
     /// # Errors
-    /// No discount and no target; a target without a node; coefficients that are not finite; a singular system (without
-    /// discount, when some node cannot reach the target); [`HjbError::NoConvergence`] with the last change and residual.
+    /// No discount and no target; a target without a node, or with all of them; coefficients that are not finite;
+    /// [`HjbError::Unreachable`] when the target is not reached from some node, whatever the control;
+    /// [`HjbError::InfiniteReward`] when it pays to stay for ever; [`HjbError::NotMonotone`] when the equation could not be
+    /// solved and has negative rates; [`HjbError::NoConvergence`] with the last change and residual.
     pub fn solve(&self) -> Result<(StationaryValue, StationaryInfo), HjbError> {
         let start = Instant::now();
         let p = &self.params;
@@ -213,17 +244,19 @@ impl<'a> StationarySolver<'a> {
         let (mut inside, mut cut_edges) = (Vec::new(), 0);
         if self.target.is_some() || !faces.is_empty() {
             let mut rows = match self.target {
-                Some((target, placement)) => TargetRows::new(target, &self.grid, placement, p.sense)?,
+                Some((target, placement)) => {
+                    TargetRows::new(target, hamiltonian.geometry(), placement, p.sense, &hamiltonian.correlated())?
+                }
                 None => TargetRows::empty(d),
             };
-            rows.add_nodes(&self.grid, &faces);
+            rows.add_nodes(hamiltonian.geometry(), &faces);
             rows.update_added(0.0, p.sense, |x, out| match self.face_values {
                 Some(values) => values.value_at(0.0, x, out),
                 None => self.model.terminal_reward(x, out),
             })?;
             inside = rows.nodes().collect();
             cut_edges = rows.edges.len();
-            hamiltonian.set_target(rows);
+            hamiltonian.set_target(rows)?;
         } else if discount == 0.0 {
             let allowed = "positive, unless there is a target set or a Dirichlet face";
             return Err(HjbError::invalid("discount", discount, allowed));
@@ -232,49 +265,71 @@ impl<'a> StationarySolver<'a> {
             return Err(HjbError::invalid("face values", "given", "a Dirichlet face in `boundary`"));
         }
         hamiltonian.prepare(0.0)?;
-        let linear = |source: LinearError| HjbError::Linear { t: 0.0, source };
-        let mut operator = hamiltonian.zero_operator();
+        if inside.len() == n {
+            let allowed =
+                "a target (with the Dirichlet faces) that leaves some node of the grid outside: nothing is left to solve";
+            return Err(HjbError::invalid("target", "the whole grid", allowed));
+        }
         let choice = match p.linear {
             LinearSolverChoice::Auto if d == 2 => LinearSolverChoice::SparseLu,
             other => other,
         };
-        let mut system = ImplicitSystem::new(&operator.generator, choice).map_err(linear)?;
-        let mut policy = hamiltonian.zero_policy();
-        let (mut value, mut last, mut maximum) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
-        let (mut changes, mut residuals) = (Vec::new(), Vec::new());
-        hamiltonian.maximise(&value, &mut policy, &mut operator, &mut maximum);
-        let mut converged = false;
-        while !converged && changes.len() < p.max_iterations {
-            match system.solve_stationary(&operator.generator, &operator.running, &mut value) {
-                Err(LinearError::NotFinite { .. }) => {
-                    return Err(HjbError::BlowUp { t: 0.0, sup: f64::INFINITY, limit: f64::MAX });
-                }
-                outcome => outcome.map_err(linear)?,
+        let linear = |source| HjbError::StationaryLinear { source };
+        let mut iteration = Evaluation::new(&mut hamiltonian, choice, &inside).map_err(linear)?;
+        let point = |j: usize| {
+            let mut x = vec![0.0; d];
+            self.grid.node(j, &mut x);
+            x
+        };
+        let (mut start_solves, mut start_discount) = (0, None);
+        let ends = discount == 0.0 && iteration.monotonicity(&hamiltonian).is_monotone();
+        if ends && iteration.mean_time().is_none() {
+            let way = start::vanishing_discount(&mut iteration, &mut hamiltonian, m > 0)?;
+            if !way.ended {
+                return Err(start::no_way(&mut iteration, &way, m > 0, point));
             }
-            let change = sup_difference(&value, &last);
-            last.copy_from_slice(&value);
-            hamiltonian.maximise(&value, &mut policy, &mut operator, &mut maximum);
-            hamiltonian.check()?;
-            let rows = maximum.iter().zip(operator.generator.diagonal(0));
-            let scaled = rows.fold(0.0, |s: f64, (r, d)| s.max((r / d).abs()));
-            let size = sup(&value);
-            converged = change.max(scaled) <= p.tolerance * size || (changes.is_empty() && scaled <= ROUNDING * size);
-            changes.push(change);
-            residuals.push(sup(&maximum));
+            (start_solves, start_discount) = (way.solves, Some(way.discount));
         }
-        let (value_change, residual) = (changes.last().copied().unwrap_or(0.0), residuals.last().copied().unwrap_or(0.0));
-        if !converged {
-            return Err(HjbError::NoConvergence { t: 0.0, iterations: changes.len(), value_change, residual });
-        }
-        let mut monotonicity = Monotonicity::default();
-        monotonicity.inspect(&operator.generator, &hamiltonian.coefficients().nodes, None);
+        let (changes, residuals) = match self.howard(&mut iteration, &mut hamiltonian) {
+            Ok(done) => done,
+            Err(e @ (HjbError::StationaryLinear { .. } | HjbError::NoConvergence { .. })) => {
+                // a negative rate explains both
+                iteration.monotonicity(&hamiltonian).require()?;
+                if discount == 0.0 && p.max_iterations >= StationaryParams::default().max_iterations {
+                    start::diagnose(&mut iteration, &mut hamiltonian, point)?;
+                }
+                return Err(e);
+            }
+            Err(e) => return Err(e),
+        };
+        let monotonicity = iteration.monotonicity(&hamiltonian);
         if p.require_monotone {
             monotonicity.require()?;
         }
-        p.sense.orient(&mut value);
-        for component in policy.control.chunks_exact_mut(n) {
-            inside.iter().for_each(|&j| component[j] = 0.0);
+        let mut notes: Vec<String> = monotonicity.note().into_iter().collect();
+        let mut mean_time = None;
+        if discount == 0.0 && monotonicity.is_monotone() {
+            match iteration.mean_time() {
+                None => {
+                    let farthest = iteration.farthest(0.0);
+                    return Err(HjbError::Unreachable { point: point(farthest.0), limit: farthest.1, controlled: m > 0 });
+                }
+                Some(time) => {
+                    mean_time = Some(time.longest);
+                    if time.rounding() > NOTABLE_ROUNDING {
+                        notes.push(format!(
+                            "the process takes a mean time of {:.1e} to end from some nodes: V carries rounding errors of about \
+                             {:.0e} of its size there",
+                            time.longest,
+                            time.rounding()
+                        ));
+                    }
+                }
+            }
         }
+        let Evaluation { system, mut value, mut policy, .. } = iteration;
+        p.sense.orient(&mut value);
+        ControlContinuation::new(&self.grid, inside.iter().copied(), &hamiltonian.control_set).apply(&mut policy.control, n);
         let info = StationaryInfo {
             space: p.space.scheme().name(),
             sense: p.sense,
@@ -289,9 +344,34 @@ impl<'a> StationarySolver<'a> {
             residuals,
             linear_solver: system.solver.name(),
             worst_linear_residual: system.worst_residual,
+            start_solves,
+            start_discount,
+            mean_time,
             monotonicity,
+            reliable: notes.is_empty(),
+            notes,
             seconds: start.elapsed().as_secs_f64(),
         };
         Ok((StationaryValue { grid: self.grid.clone(), value, control: policy.control }, info))
+    }
+    /// Policy iteration from the policy at hand: changes of V and residuals.
+    fn howard(&self, iteration: &mut Evaluation, hamiltonian: &mut Hamiltonian<'_>) -> Result<(Vec<f64>, Vec<f64>), HjbError> {
+        let p = &self.params;
+        let (mut changes, mut residuals): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        while changes.len() < p.max_iterations {
+            let change = iteration.step(hamiltonian, 0.0)?;
+            let (size, scaled) = (iteration.size(), iteration.scaled_residual());
+            let first = changes.is_empty();
+            let stalled = changes.last().is_some_and(|last| change > 0.5 * last && change <= STALLED * size);
+            changes.push(change);
+            residuals.push(sup(&iteration.maximum));
+            let done = change.max(scaled) <= p.tolerance * size || (first && scaled <= ROUNDING * size);
+            // Long mean times amplify rounding: no iteration gets below that.
+            if done || (stalled && iteration.mean_time().is_some_and(|time| change.max(scaled) <= time.rounding() * size)) {
+                return Ok((changes, residuals));
+            }
+        }
+        let (value_change, residual) = (changes.last().copied().unwrap_or(0.0), residuals.last().copied().unwrap_or(0.0));
+        Err(HjbError::NoConvergence { t: None, iterations: changes.len(), value_change, residual })
     }
 }

@@ -149,7 +149,7 @@ impl<'a> StationaryDensity<'a> {
         HjbError::check_shape("grid axes", grid.dim(), model.dim())?;
         HjbError::check_shape("feedback dim", feedback.dim(), model.dim())?;
         HjbError::check_shape("feedback control_dim", feedback.control_dim(), model.control_dim())?;
-        Ok(StationaryDensity { model, feedback, grid, params })
+        Ok(StationaryDensity { model, feedback, grid: params.boundary.mark(grid), params })
     }
 
     /// The stationary law.
@@ -202,7 +202,7 @@ impl<'a> StationaryDensity<'a> {
     fn inverse_iteration(&self, adjoint: &StencilMatrix, largest_rate: f64) -> Result<(Vec<f64>, &'static str, usize), HjbError> {
         let p = &self.params;
         let n = adjoint.len();
-        let linear = |source: LinearError| HjbError::Linear { t: 0.0, source };
+        let linear = |source: LinearError| HjbError::StationaryLinear { source };
         let choice = match p.linear {
             LinearSolverChoice::Auto if self.grid.dim() <= 2 || n <= LU_NODES => LinearSolverChoice::SparseLu,
             other => other,
@@ -227,7 +227,7 @@ impl<'a> StationaryDensity<'a> {
             }
             last.copy_from_slice(&mass);
         }
-        Err(HjbError::NoConvergence { t: 0.0, iterations: p.max_iterations, value_change, residual: scaled })
+        Err(HjbError::NoConvergence { t: None, iterations: p.max_iterations, value_change, residual: scaled })
     }
 }
 

@@ -52,6 +52,16 @@ impl StencilMatrix {
         StencilMatrix::new(shape, shifts)
     }
 
+    /// Take over a wider pattern, zero where this one had no shift; shifts that `wider` lacks are lost.
+    pub(crate) fn widen(&mut self, mut wider: StencilMatrix) {
+        for s in 0..self.flat.len() {
+            if let Some(place) = wider.shift_number(&self.shifts[s]) {
+                wider.diagonal_mut(place).copy_from_slice(self.diagonal(s));
+            }
+        }
+        *self = wider;
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.n
@@ -126,8 +136,13 @@ impl StencilMatrix {
         }
     }
 
-    /// self = transpose of `a`. The shifts of `self` must contain the negatives of the shifts of `a`; others are zeroed.
+    /// self = transpose of `a`. A pattern that does not contain the negatives of the shifts of `a` is replaced by these; other
+    /// shifts are zeroed.
     pub fn set_transpose_of(&mut self, a: &StencilMatrix) {
+        if !a.flat.iter().all(|shift| self.flat.contains(&-shift)) {
+            let shifts = a.shifts.iter().map(|shift| shift.iter().map(|step| -step).collect()).collect();
+            *self = StencilMatrix::new(&a.shape, shifts);
+        }
         self.coefficients.fill(0.0);
         for (s, &shift) in a.flat.iter().enumerate() {
             if let Some(r) = self.flat.iter().position(|&f| f == -shift) {

@@ -5,15 +5,20 @@ use crate::hamiltonian::{Hamiltonian, Operator, Policy};
 use crate::linear::{LinearSolver, LinearSolverChoice};
 use crate::monotonicity::Monotonicity;
 use crate::norms::{sup, sup_difference};
+use crate::prescribed_control::ControlContinuation;
 use crate::stencil::StencilMatrix;
 
 /// Residuals below this many roundings of the discrete operator are zero for all we can tell.
 const ROUNDINGS: f64 = 16.0;
 
+/// Rates above minus this fraction of the diagonal are not negative.
+const RATE_ROUNDING: f64 = 1e-12;
+
 /// The linear algebra of the implicit stages.
 pub(crate) struct ImplicitSystem {
     pub system: StencilMatrix,
     pub solver: Box<dyn LinearSolver>,
+    choice: LinearSolverChoice,
     pub worst_residual: f64,
     pub solves: usize,
 }
@@ -24,11 +29,21 @@ impl ImplicitSystem {
         let mut system = pattern.clone();
         system.set_identity_minus(0.0, pattern);
         let solver = choice.build(&system)?;
-        Ok(ImplicitSystem { system, solver, worst_residual: 0.0, solves: 0 })
+        Ok(ImplicitSystem { system, solver, choice, worst_residual: 0.0, solves: 0 })
+    }
+
+    /// Follow the pattern of `a`, which widens when correlations appear that were not there at first.
+    fn follow(&mut self, a: &StencilMatrix) -> Result<(), LinearError> {
+        if self.system.flat_shifts() != a.flat_shifts() {
+            let fresh = ImplicitSystem::new(a, self.choice)?;
+            (self.system, self.solver) = (fresh.system, fresh.solver);
+        }
+        Ok(())
     }
 
     /// x <- (I - w A)^{-1} b; x holds a guess, which iterative solvers start from.
     pub fn solve(&mut self, w: f64, a: &StencilMatrix, b: &[f64], x: &mut [f64]) -> Result<(), LinearError> {
+        self.follow(a)?;
         self.system.set_identity_minus(w, a);
         self.solve_system(b, x)
     }
@@ -42,6 +57,7 @@ impl ImplicitSystem {
         b: &[f64],
         x: &mut [f64],
     ) -> Result<(), LinearError> {
+        self.follow(a)?;
         self.system.set_identity_minus(w, a);
         for s in 0..a.flat_shifts().len() {
             let one = if s == 0 { 1.0 } else { 0.0 };
@@ -53,6 +69,7 @@ impl ImplicitSystem {
 
     /// x <- (-A)^{-1} b, from the guess x.
     pub fn solve_stationary(&mut self, a: &StencilMatrix, b: &[f64], x: &mut [f64]) -> Result<(), LinearError> {
+        self.follow(a)?;
         for s in 0..a.flat_shifts().len() {
             self.system.diagonal_mut(s).iter_mut().zip(a.diagonal(s)).for_each(|(m, c)| *m = -c);
         }
@@ -68,10 +85,13 @@ impl ImplicitSystem {
     }
 }
 
-/// Tolerances of Howard's iteration.
+/// Tolerances of Howard's iteration, relative to the size of the value.
 #[derive(Clone, Copy)]
 pub(crate) struct Howard {
+    /// Of the residual.
     pub tolerance: f64,
+    /// Of the change of the value.
+    pub change: f64,
     pub max_iterations: usize,
 }
 
@@ -81,6 +101,7 @@ pub(crate) struct Counters {
     pub total: usize,
     pub most: usize,
     pub worst_residual: f64,
+    /// Largest change that a further iteration could have made.
     pub worst_change: f64,
 }
 
@@ -98,6 +119,7 @@ pub(crate) struct StageSolver {
     pub stopped: Vec<bool>,
     /// Nodes whose value is prescribed at the level reached (a target set, Dirichlet faces), with that value.
     prescribed: Vec<(usize, f64)>,
+    continuation: Option<ControlContinuation>,
     load: Vec<f64>,
     trial: Vec<f64>,
     pub counters: Counters,
@@ -116,6 +138,7 @@ impl StageSolver {
             obstacle: None,
             stopped: vec![false; n],
             prescribed: Vec::new(),
+            continuation: None,
             load: vec![0.0; n],
             trial: vec![0.0; n],
             counters: Counters::default(),
@@ -138,11 +161,13 @@ impl StageSolver {
         }
     }
 
-    /// Report zero for the control where the value is prescribed.
-    pub fn blank_prescribed(&mut self) {
-        for component in self.policy.control.chunks_exact_mut(self.maximum.len()) {
-            self.prescribed.iter().for_each(|&(j, _)| component[j] = 0.0);
-        }
+    /// Continue the control to where the value is prescribed.
+    pub fn continue_control(&mut self, hamiltonian: &Hamiltonian<'_>) {
+        let Some(target) = hamiltonian.target() else { return };
+        let continuation = self.continuation.get_or_insert_with(|| {
+            ControlContinuation::new(&hamiltonian.geometry().grid, target.nodes(), &hamiltonian.control_set)
+        });
+        continuation.apply(&mut self.policy.control, self.maximum.len());
     }
 
     /// Solve V - w (L^v V - rho V + l - c(v)) = right_side for the policy of `operator`, into `value`, which
@@ -189,8 +214,15 @@ impl StageSolver {
         residual
     }
 
+    /// A bound for the next change of the value, when its residual is `residual` and its last change was `change`. A further
+    /// iteration solves (I - w A) x = r, with |r| <= `residual`; where A has no negative rates I - w A is an M-matrix whose
+    /// rows sum to one or more, so that |x| <= |r|. Otherwise there is only the last change to go by.
+    fn next_change(&self, change: f64, residual: f64) -> f64 {
+        if residual < change && has_rates(&self.operator.generator) { residual } else { change }
+    }
+
     /// Howard's iteration for V - w max_v { L^v V - rho V + l - c(v) } = right_side, or for the maximum of its solution and
-    /// stopping. `value` holds a first guess and is overwritten; policy, operator and maximum are those of the solution
+    /// stopping, until both the residual and the change that is left are small. `value` holds a first guess and is overwritten; policy, operator and maximum are those of the solution
     /// afterwards.
     pub fn howard(
         &mut self,
@@ -221,17 +253,23 @@ impl StageSolver {
             let tolerance = howard.tolerance.max(floor) * scale.max(size);
             hamiltonian.maximise(value, &mut self.policy, &mut self.operator, &mut self.maximum);
             residual = self.residual(w, value);
-            if residual <= tolerance {
+            let left = if residual <= tolerance { self.next_change(change, residual) } else { change };
+            if residual <= tolerance && left <= howard.change.max(floor) * scale.max(size) {
                 let c = &mut self.counters;
                 c.total += iteration;
                 c.most = c.most.max(iteration);
                 c.worst_residual = c.worst_residual.max(residual);
-                c.worst_change = c.worst_change.max(change);
+                c.worst_change = c.worst_change.max(left);
                 return Ok(());
             }
             self.choose_stopping(w, value);
         }
-        Err(Stop::NoConvergence(HjbError::NoConvergence { t, iterations: howard.max_iterations, value_change: change, residual }))
+        Err(Stop::NoConvergence(HjbError::NoConvergence {
+            t: Some(t),
+            iterations: howard.max_iterations,
+            value_change: change,
+            residual,
+        }))
     }
 
     /// Add the current operator at time t to a certificate; with `require`, any violation so far is an error.
@@ -246,6 +284,13 @@ impl StageSolver {
         certificate.inspect(&self.operator.generator, &hamiltonian.coefficients().nodes, Some(t));
         if require { certificate.require() } else { Ok(()) }
     }
+}
+
+/// Whether no rate is negative, up to rounding.
+fn has_rates(generator: &StencilMatrix) -> bool {
+    let diagonal = generator.diagonal(0);
+    let positive = |s: usize| generator.diagonal(s).iter().zip(diagonal).all(|(rate, d)| *rate >= -RATE_ROUNDING * d.abs());
+    (1..generator.flat_shifts().len()).all(positive)
 }
 
 /// Why an iteration stopped; the caller knows whether the value was growing.

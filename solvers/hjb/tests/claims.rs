@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Problem, line, mixture, square};
+use common::{Problem, erf, line, mixture, square};
 use hjbridge_hjb::smooth::Output;
 use hjbridge_hjb::{
     HjbParams, HjbSolver, RichardsonCertificate, Route, RouteChoice, RouteInfo, RouteParams, RouteSolver, Storage, Time,
@@ -282,5 +282,154 @@ fn a_cole_hopf_route_that_is_asked_for_is_compared_with_the_monotone_one() {
         println!("{s}: {truth:?} {:.1e} {:.1e} {:?}", r.value_error, r.control_error, info.certificate.notes);
         assert!(noted(&info, "on the half grid the Cole-Hopf solution is"));
         assert!(truth.value <= 3.0 * r.value_error, "{s}: {truth:?} {r:?}");
+    }
+}
+
+/// Integrate P' = -(A'P + P A) + P B B'P - Q back from P(T) = I for dX = A X dt + B u dt + s e_2 dB, A = [[0,1],[0,0]],
+/// B = e_2, Q = I: P at t and the integral of s^2 P_22/2 from t to T, by Runge-Kutta with 2000 steps on [t, T].
+fn double_integrator(t: f64, horizon: f64, s: f64) -> [f64; 4] {
+    let slope = |p: &[f64; 4]| -> [f64; 4] {
+        let [a, b, c, _] = *p;
+        // In time to go: Q + A'P + P A - P B B'P, for P = [[a, b], [b, c]].
+        [1.0 - b * b, a - b * c, 1.0 + 2.0 * b - c * c, 0.5 * s * s * c]
+    };
+    let n = 2000;
+    let h = (horizon - t) / f64::from(n);
+    let mut p = [1.0, 0.0, 1.0, 0.0];
+    for _ in 0..n {
+        let step = |k: &[f64; 4], w: f64| -> [f64; 4] { std::array::from_fn(|i| p[i] + w * h * k[i]) };
+        let k1 = slope(&p);
+        let k2 = slope(&step(&k1, 0.5));
+        let k3 = slope(&step(&k2, 0.5));
+        let k4 = slope(&step(&k3, 1.0));
+        p = std::array::from_fn(|i| p[i] + h / 6.0 * (k1[i] + 2.0 * k2[i] + 2.0 * k3[i] + k4[i]));
+    }
+    p
+}
+
+#[test]
+fn a_double_integrator_goes_by_high_order_with_little_noise_or_none() {
+    // Minimise E[ |X_T|^2/2 + int |X|^2/2 + u^2/2 ], noise on the velocity alone: upwind differences are of order 1 here.
+    for s in [0.0, 0.05, 0.3] {
+        let problem = Problem {
+            control_dim: 1,
+            drift: Arc::new(|_, x, out| (out[0], out[1]) = (x[1], 0.0)),
+            gain: common::Matrix::Field(Arc::new(|_, _, out| out.copy_from_slice(&[0.0, 1.0]))),
+            sigma: common::Matrix::Field(Arc::new(move |_, _, out| out.copy_from_slice(&[0.0, 0.0, 0.0, s]))),
+            running: Arc::new(|_, x| 0.5 * (x[0] * x[0] + x[1] * x[1])),
+            terminal: Arc::new(|_, x| 0.5 * (x[0] * x[0] + x[1] * x[1])),
+            ..Problem::ornstein_uhlenbeck(2, 0.0, 1.0)
+        };
+        let exact = move |t: f64, x: &PointBlock, value: &mut [f64], control: &mut PointBlock| {
+            let [a, b, c, k] = double_integrator(t, 1.0, s);
+            for (j, value) in value.iter_mut().enumerate() {
+                let (x, y) = (x.coord(0)[j], x.coord(1)[j]);
+                *value = 0.5 * (a * x * x + 2.0 * b * x * y + c * y * y) + k;
+                control.as_mut().coord_mut(0)[j] = -(b * x + c * y);
+            }
+        };
+        for nodes in [41, 65] {
+            let grid = square(4.0, nodes);
+            let choices = [RouteChoice::Auto, RouteChoice::Monotone];
+            // The monotone route is slow on the finer grid: once is enough.
+            for choice in choices.into_iter().filter(|c| *c == RouteChoice::Auto || nodes == 41 || s == 0.3) {
+                let mut p = params(&grid, 1.5, choice, 64);
+                p.monotone.sense = hjbridge_hjb::Sense::Minimise;
+                let (v, info) = route::solve(&problem, grid.clone(), p).unwrap();
+                println!("{s} {nodes} {}: {}", info.route, info.reason);
+                let truth = truth(&v, 1.0, 1.5, &exact);
+                honest("double integrator", truth, &info);
+                if choice == RouteChoice::Auto {
+                    assert!(info.route == Route::HighOrder && truth.value < 1e-4, "{} {truth:?}", info.reason);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_singular_at_the_end_is_claimed_there() {
+    let many = |p: RouteParams| RouteParams { output: Output::Levels(128), ..p };
+    let normal = |z: f64| 0.5 * (1.0 + erf(z / std::f64::consts::SQRT_2));
+    // dX = v dt + dB, g = -x^2/(2 e): V = -x^2/(2 q) - log(q/e)/2, v = -x/q, q = e + 1 - t.
+    for e in [0.1, 0.02, 0.005] {
+        let problem =
+            Problem { terminal: Arc::new(move |_, x| -0.5 * x[0] * x[0] / e), ..Problem::ornstein_uhlenbeck(1, 0.0, 1.0) };
+        let exact = move |t: f64, x: &PointBlock, value: &mut [f64], control: &mut PointBlock| {
+            let q = e + 1.0 - t;
+            for (j, x) in x.coord(0).iter().enumerate() {
+                value[j] = -0.5 * x * x / q - 0.5 * (q / e).ln();
+                control.as_mut().coord_mut(0)[j] = -x / q;
+            }
+        };
+        let grid = line(-4.0, 4.0, 257);
+        for choice in [RouteChoice::Auto, RouteChoice::Monotone, RouteChoice::ColeHopf] {
+            let (v, info) = route::solve(&problem, grid.clone(), many(params(&grid, 2.0, choice, 128))).unwrap();
+            honest(&format!("steep parabola {e}"), truth(&v, 1.0, 2.0, &exact), &info);
+        }
+    }
+    // A kink: dX = s dB, V(T) = |x|; and with a control, dX = v dt + dB, V(T) = -|x|.
+    for (s, time) in [(0.1, Time::CrankNicolson), (1.0, Time::CrankNicolson), (1.0, Time::TrBdf2)] {
+        let problem = Problem {
+            gain: common::Matrix::Scaled(0.0),
+            sigma: common::Matrix::Scaled(s),
+            terminal: Arc::new(|_, x| x[0].abs()),
+            ..Problem::ornstein_uhlenbeck(1, 0.0, 1.0)
+        };
+        let exact = move |t: f64, x: &PointBlock, value: &mut [f64], control: &mut PointBlock| {
+            let d = s * (1.0 - t).sqrt();
+            for (j, x) in x.coord(0).iter().enumerate() {
+                let z = x / d;
+                value[j] = x * (2.0 * normal(z) - 1.0) + 2.0 * d * (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                control.as_mut().coord_mut(0)[j] = 0.0;
+            }
+        };
+        let grid = line(-6.0, 6.0, 257);
+        let mut p = many(params(&grid, 2.0, RouteChoice::Auto, 128));
+        p.monotone.time = time;
+        let (v, info) = route::solve(&problem, grid, p).unwrap();
+        let t = truth(&v, 1.0, 2.0, &exact);
+        honest(&format!("kink {s}"), t, &info);
+        println!("{:?}", info.certificate.notes);
+    }
+    let problem = Problem { terminal: Arc::new(|_, x| -x[0].abs()), ..Problem::ornstein_uhlenbeck(1, 0.0, 1.0) };
+    // exp V is the expectation of exp(-|x + d Z|), d^2 = 1 - t.
+    let exact = move |t: f64, x: &PointBlock, value: &mut [f64], control: &mut PointBlock| {
+        let d = (1.0 - t).sqrt();
+        for (j, x) in x.coord(0).iter().enumerate() {
+            let (up, down) = ((0.5 * d * d - x).exp() * normal(x / d - d), (0.5 * d * d + x).exp() * normal(-x / d - d));
+            value[j] = (up + down).ln();
+            control.as_mut().coord_mut(0)[j] = (down - up) / (down + up);
+        }
+    };
+    let grid = line(-6.0, 6.0, 257);
+    for choice in [RouteChoice::Auto, RouteChoice::Monotone, RouteChoice::ColeHopf] {
+        let (v, info) = route::solve(&problem, grid.clone(), many(params(&grid, 2.0, choice, 128))).unwrap();
+        honest("controlled kink", truth(&v, 1.0, 2.0, &exact), &info);
+        println!("{:?}", info.certificate.notes);
+    }
+    // A front that the grid resolves or not, against a fine solution.
+    for w in [0.3, 0.1, 0.03] {
+        let problem = Problem {
+            sigma: common::Matrix::Scaled(0.3),
+            terminal: Arc::new(move |_, x| (x[0] / w).tanh()),
+            ..Problem::ornstein_uhlenbeck(1, 0.5, 1.0)
+        };
+        let fine = HjbParams { steps: 4096, storage: Storage::AtMost(129), ..Default::default() };
+        let fine = HjbSolver::new(&problem, line(-4.0, 4.0, 4097), fine).unwrap().solve().unwrap().0;
+        let reference = |t: f64, x: &PointBlock, value: &mut [f64], control: &mut PointBlock| {
+            let k = fine.times().iter().position(|s| (s - t).abs() < 1e-9).unwrap();
+            for (q, x) in x.coord(0).iter().enumerate() {
+                let j = ((x + 4.0) * 512.0).round() as usize;
+                value[q] = fine.value(k)[j];
+                control.as_mut().coord_mut(0)[q] = fine.control(k)[j];
+            }
+        };
+        let grid = line(-4.0, 4.0, 257);
+        for choice in [RouteChoice::Auto, RouteChoice::HighOrder] {
+            let (v, info) = route::solve(&problem, grid.clone(), many(params(&grid, 2.0, choice, 128))).unwrap();
+            println!("{}", info.reason);
+            honest(&format!("front {w}"), truth(&v, 1.0, 2.0, &reference), &info);
+        }
     }
 }

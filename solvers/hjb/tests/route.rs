@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Matrix, Problem, line, mixture, square};
+use common::{Matrix, Problem, erf, line, mixture, square};
 use hjbridge_hjb::smooth::Output;
 use hjbridge_hjb::{
     AccuracyCertificate, CertificateParams, Certifier, HjbError, HjbParams, HjbSolver, LevelSet, Placement, Route, RouteChoice,
@@ -79,24 +79,6 @@ fn call(s: f64) -> (Problem, impl Fn(f64, &PointBlock, &mut [f64])) {
     (problem, exact)
 }
 
-/// By its series and its continued fraction.
-fn erf(x: f64) -> f64 {
-    if x.abs() > 3.0 {
-        let mut f = 0.0;
-        for k in (1..60).rev() {
-            f = 0.5 * f64::from(k) / (x.abs() + f);
-        }
-        let tail = (-x * x).exp() / (std::f64::consts::PI.sqrt() * (x.abs() + f));
-        return x.signum() * (1.0 - tail);
-    }
-    let (mut term, mut sum) = (x, x);
-    for k in 1..80 {
-        term *= -x * x / f64::from(k);
-        sum += term / f64::from(2 * k + 1);
-    }
-    2.0 / std::f64::consts::PI.sqrt() * sum
-}
-
 /// Solve by the monotone engine and certify on the cube.
 fn certified(
     problem: &dyn ControlledDiffusion,
@@ -155,7 +137,7 @@ fn the_estimate_is_close_to_the_true_error_in_two_dimensions() {
     let r = c.richardson.unwrap();
     println!("{truth:e} {r:?} {:?} {}", c.residual, c.seconds);
     // 17^2 nodes do not resolve this one: the estimate is too large, and says why.
-    assert!((0.5..10.0).contains(&(r.value_error / truth)) && !r.converging, "{truth:e} {r:?}");
+    assert!((0.5..10.0).contains(&(r.value_error / truth)) && r.observed_order.unwrap() < 1.0, "{truth:e} {r:?}");
     assert!(c.notes.iter().any(|n| n.contains("do not fall")), "{:?}", c.notes);
 }
 

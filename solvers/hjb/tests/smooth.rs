@@ -165,6 +165,29 @@ fn a_discount_scales_the_uncontrolled_value() {
 }
 
 #[test]
+fn a_model_without_a_control_is_a_linear_equation() {
+    // dX = -X dt + dB, g = cos x: V = e^{-s^2/2} cos(x e^{-tau}), s^2 = (1 - e^{-2 tau})/2; and the mean, g = x: V = x e^{-tau}.
+    let tau = 1.0f64;
+    let spread = (-0.25 * (1.0 - (-2.0 * tau).exp())).exp();
+    let free = Problem { control_dim: 0, ..Problem::ornstein_uhlenbeck(1, 1.0, tau) };
+    let wave = Problem { terminal: Arc::new(|_, x| x[0].cos()), ..free.clone() };
+    let mean = Problem { terminal: Arc::new(|_, x| x[0]), ..free };
+    for integrator in [Integrator::Rkc, Integrator::Bdf, Integrator::Esdirk] {
+        for (problem, exact) in
+            [(&wave, &(|x: f64| spread * (x * (-tau).exp()).cos()) as &dyn Fn(f64) -> f64), (&mean, &|x: f64| x * (-tau).exp())]
+        {
+            let solver = SmoothSolver::new(problem, line(-5.0, 5.0, 61), params(8, integrator, 1e-9, 4)).unwrap();
+            let (v, _) = solver.solve().unwrap();
+            assert!(v.control_dim() == 0 && v.control(0).is_empty());
+            let inner = v.grid().axis(0).nodes().iter().zip(v.value(0)).filter(|(x, _)| x.abs() <= 2.5);
+            let error = inner.fold(0.0, |m: f64, (x, v)| m.max((v - exact(*x)).abs()));
+            println!("no control, {integrator:?}: {error:e}");
+            assert!(error < 2e-6, "{integrator:?}: {error:e}");
+        }
+    }
+}
+
+#[test]
 fn cross_derivatives_of_a_correlated_diffusion() {
     let k = [0.9, -0.7, 0.8];
     for (dim, n, integrator) in [(2, 41, Integrator::Rkc), (2, 41, Integrator::Bdf), (3, 21, Integrator::Rkc)] {
@@ -254,7 +277,7 @@ fn the_certificates_follow_the_error() {
     assert!((1.5..4.5).contains(&rate) && b.value_bound < 0.1, "{rate} {a:?} {b:?}");
     // A wrong solution is seen.
     let shifted: Vec<Vec<f64>> = (0..129).map(|k| fine.value(k).iter().map(|v| v + 0.5 * fine.times()[k]).collect()).collect();
-    let wrong = ValueFunction::new(fine.grid().clone(), 1, fine.times().to_vec(), shifted.clone(), shifted);
+    let wrong = ValueFunction::new(fine.grid().clone(), 1, fine.times().to_vec(), shifted.clone(), shifted).unwrap();
     assert!((residual(&wrong).sup - 0.5).abs() < 2.0 * b.sup + 1e-9);
 
     let estimate = richardson(&coarse, &fine, 4, Some(&region)).unwrap();

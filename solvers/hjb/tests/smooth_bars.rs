@@ -149,7 +149,7 @@ fn the_double_well_by_the_monotone_scheme() {
             }
         })
         .unwrap();
-    let solution = ValueFunction::new(grid, 1, times, values, controls);
+    let solution = ValueFunction::new(grid, 1, times, values, controls).unwrap();
     let errors = differences(&at_the_points(&solution, 1.0), &table());
     println!("{errors:?} {} linear solves, {:.3} s", info.inner_iterations, info.seconds);
     assert!(errors.iter().all(|e| e.0 < 1e-4 && e.1 < 1e-4), "{errors:?}");

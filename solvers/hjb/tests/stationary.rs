@@ -260,7 +260,12 @@ fn bad_input_and_early_stops_are_typed() {
     let nan = Problem { running: Arc::new(|_, x| if x[0] > 2.05 { f64::NAN } else { 0.0 }), ..good };
     assert!(matches!(run(&nan, StationaryParams::default()), Some(HjbError::NonFinite { coefficient: "running_reward", .. })));
     let outward = Problem { control_dim: 0, ..Problem { discount: 2.5, ..Problem::ornstein_uhlenbeck(1, -1.0, 1.0) } };
-    let strict = StationaryParams { require_monotone: true, ..Default::default() };
-    let error = run(&outward, strict);
-    assert!(matches!(error, Some(HjbError::NotMonotone { axis: 0, .. })), "{error:?}");
+    let open = StationaryParams { boundary: Face::Extrapolated.into(), ..Default::default() };
+    let error = run(&outward, StationaryParams { require_monotone: true, ..open });
+    assert!(matches!(error, Some(HjbError::NotMonotone { axis: 0, t: None, .. })), "{error:?}");
+    // Without the requirement it is a solution with a doubt; with a condition at the faces, the default, there is none.
+    let (_, info) = solve(&outward, line(-4.0, 4.0, 41), open);
+    assert!(!info.reliable && info.monotonicity.violations == 2 && info.notes.len() == 1, "{info:?}");
+    let (_, info) = solve(&outward, line(-4.0, 4.0, 41), StationaryParams::default());
+    assert!(info.reliable && info.mean_time.is_none());
 }

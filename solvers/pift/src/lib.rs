@@ -44,6 +44,7 @@ mod error;
 mod info;
 mod inner;
 mod law;
+pub mod parametric;
 mod params;
 mod quadrature;
 mod regularity;

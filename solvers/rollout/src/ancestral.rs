@@ -7,7 +7,8 @@
 //! summed by the rule of the left end point.
 //!
 //! Weak order 1, also for the objective. Strong order 1, except for [`ReverseVariance::Posterior`]: its last steps have a
-//! variance that differs from b h by a fixed factor (the last one has none), hence 1/2. With `Posterior` nothing can be
+//! variance that differs from b h by a fixed factor (the last one has none), hence 1/2, and on equal steps the weak error
+//! is h log(1/h) (on steps that shrink towards T it is h again). With `Posterior` nothing can be
 //! controlled in the last step: there the control is taken as zero. Stable for any step when the score is that of a law
 //! with bounded support or finite moments, since 1 - a_k < 1. It is the discrete problem that PI-FT solves; to approach the
 //! continuous problem, prefer the exponential integrator, which has the same cost and a smaller error.

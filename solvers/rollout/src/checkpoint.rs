@@ -1,17 +1,19 @@
 //! The state of a run that can be written down, read back, and continued bit for bit.
 //!
-//! Blocks are absorbed in the order of their numbers, so all that a run knows is its reducer and the number of the next
-//! block: a run cut anywhere and continued performs the same additions in the same order as one that was not.
+//! Blocks are merged in the order of their numbers into waves, waves in the same order into the run, so all that a run knows is
+//! what its whole waves and the begun one have given, and the number of the next block: a run cut anywhere and continued
+//! performs the same additions in the same order as one that was not, on however many ranks.
 
 use crate::error::RolloutError;
 use crate::noise::LANES;
+use crate::reduce::Reducer;
 
 /// How far a run has come.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RunState<R> {
     /// Version of the form of this state.
     pub version: u32,
-    /// Hash of the paths of block 0 under the run's problem, feedback, scheme, noise and steps.
+    /// Hash of scheme, noise, time levels, and of path 0 under the run's problem, feedback and initial law.
     pub fingerprint: u64,
     /// Number of the first block not absorbed.
     pub next_block: u64,
@@ -21,16 +23,18 @@ pub struct RunState<R> {
     pub outside: u64,
     /// Controls projected onto the control set.
     pub projected: u64,
-    /// What has been reduced.
-    pub reducer: R,
+    /// What whole waves of 32 768 paths have given; none before the first.
+    pub waves: Option<R>,
+    /// What the blocks after the last whole wave have given, if there are any.
+    pub rest: Option<R>,
 }
 
 /// The form that this version writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl<R> RunState<R> {
-    pub(crate) fn new(reducer: R, fingerprint: u64) -> Self {
-        RunState { version: VERSION, fingerprint, next_block: 0, paths: 0, outside: 0, projected: 0, reducer }
+    pub(crate) fn new(fingerprint: u64) -> Self {
+        RunState { version: VERSION, fingerprint, next_block: 0, paths: 0, outside: 0, projected: 0, waves: None, rest: None }
     }
 
     /// Whether a run of `paths` paths with this fingerprint may continue from here.
@@ -40,13 +44,50 @@ impl<R> RunState<R> {
             return Err(mismatch(&format!("version {} cannot be read; {VERSION} expected", self.version)));
         }
         if self.fingerprint != fingerprint {
-            return Err(mismatch("it belongs to another problem, feedback, scheme, seed or number of steps"));
+            return Err(mismatch("it belongs to another problem, feedback, scheme, noise or time grid"));
         }
         let full = self.next_block.saturating_mul(LANES as u64);
         if self.paths > paths as u64 || self.paths > full || (self.paths != full && self.paths != paths as u64) {
             return Err(mismatch(&format!("it has {} paths, from which a run of {paths} cannot continue", self.paths)));
         }
         Ok(())
+    }
+}
+
+impl<R: Reducer> RunState<R> {
+    /// Whether what was reduced may be merged with what `empty` will.
+    pub(crate) fn check_reducer(&self, empty: &R) -> Result<(), RolloutError> {
+        match self.waves.iter().chain(&self.rest).all(|part| empty.fits(part)) {
+            true => Ok(()),
+            false => Err(RolloutError::Checkpoint { reason: "it keeps other quantities than this run".to_string() }),
+        }
+    }
+
+    /// What all paths so far have given; `empty` is the reducer that the run started from.
+    pub fn reduced(&self, empty: &R) -> R {
+        let mut all = empty.clone();
+        for part in self.waves.iter().chain(&self.rest) {
+            all.merge(part.clone());
+        }
+        all
+    }
+
+    /// Take in the next block or blocks, which end at a wave's end if `whole`.
+    pub(crate) fn merge(&mut self, part: Option<R>, whole: bool) {
+        join(&mut self.rest, part);
+        if whole {
+            let wave = self.rest.take();
+            join(&mut self.waves, wave);
+        }
+    }
+}
+
+/// Merge `later` into `sum`.
+pub(crate) fn join<R: Reducer>(sum: &mut Option<R>, later: Option<R>) {
+    match (sum.as_mut(), later) {
+        (Some(sum), Some(later)) => sum.merge(later),
+        (None, later) => *sum = later,
+        (Some(_), None) => {}
     }
 }
 

@@ -327,7 +327,12 @@ fn add_product(
     let entries = x.dim() * columns;
     matrix.resize(entries * LANES, 0.0);
     a.eval(x, PointsMut::new(matrix, entries));
-    for (a, ij) in matrix.chunks_exact(LANES).zip(0..) {
+    add_matrix_product(matrix, columns, u, scale, target);
+}
+
+/// target += scale * A u for the values of a matrix field with `columns` columns, row by row, one per lane.
+pub(crate) fn add_matrix_product(a: &[f64], columns: usize, u: &[f64], scale: f64, target: &mut [f64]) {
+    for (a, ij) in a.chunks_exact(LANES).zip(0..) {
         let (i, j) = (ij / columns, ij % columns);
         let (out, u) = (&mut target[i * LANES..][..LANES], &u[j * LANES..][..LANES]);
         sweep::add_scaled_product(out, scale, a, u);

@@ -11,14 +11,16 @@ use std::time::Instant;
 use hjbridge_model::{ControlledDiffusion, Feedback};
 use rayon::prelude::*;
 
-use crate::checkpoint::{RunState, fingerprint};
+use crate::checkpoint::{RunState, fingerprint, join};
 use crate::closed_loop::{self, ClosedLoop};
 use crate::error::RolloutError;
 use crate::euler_maruyama::EulerMaruyama;
 use crate::functional::PathFunctional;
 use crate::initial::InitialState;
-use crate::noise::{NoiseSource, SobolBridge};
+use crate::noise::{LANES, NoiseSource, SobolBridge};
 use crate::params::{RolloutInfo, RolloutParams};
+use crate::ranks::rounds::{Verdict, WavePart, agree, round, share_state};
+use crate::ranks::{Ranks, RanksError};
 use crate::reduce::{Record, Reducer, RolloutSummary, SummaryReducer};
 use crate::replay::Trajectory;
 use crate::scheme::{SdeScheme, StageTimes};
@@ -44,6 +46,7 @@ pub struct Ensemble<'a, S = EulerMaruyama> {
     until_settled: bool,
     stop: StopRule,
     interrupt: Option<&'a AtomicBool>,
+    ranks: Option<&'a dyn Ranks>,
 }
 
 impl<'a> Ensemble<'a> {
@@ -77,6 +80,7 @@ impl<'a> Ensemble<'a> {
             until_settled: false,
             stop: StopRule::default(),
             interrupt: None,
+            ranks: None,
         })
     }
 }
@@ -97,6 +101,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
             until_settled: self.until_settled,
             stop: self.stop,
             interrupt: self.interrupt,
+            ranks: self.ranks,
         }
     }
 
@@ -152,6 +157,14 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
         self
     }
 
+    /// Share the paths of [`Ensemble::run`], [`Ensemble::reduce`] and [`Ensemble::resume`] among `ranks`. Every rank calls the
+    /// same method of the same ensemble and gets the same result, bit for bit that of one rank; the state that a run resumes
+    /// from is rank 0's, and only there `after_wave` is called. See [`ranks`](crate::ranks).
+    pub fn with_ranks(mut self, ranks: &'a dyn Ranks) -> Self {
+        self.ranks = Some(ranks);
+        self
+    }
+
     /// The same ensemble with another seed or level.
     pub(crate) fn with_params(&self, params: RolloutParams) -> Self
     where
@@ -160,12 +173,23 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
         Ensemble { params, ..self.clone() }
     }
 
-    /// The same ensemble with another size; a time grid given before is dropped in favour of equal steps.
-    pub(crate) fn with_size(&self, params: RolloutParams) -> Self
+    /// The same ensemble with another size; the steps of a time grid given before are divided to make the number of them.
+    ///
+    /// # Errors
+    /// A number of steps that is not a multiple of the time grid's.
+    pub(crate) fn with_size(&self, params: RolloutParams) -> Result<Self, RolloutError>
     where
         S: Clone,
     {
-        Ensemble { params, grid: None, ..self.clone() }
+        let grid = match &self.grid {
+            Some(grid) if !params.steps.is_multiple_of(grid.steps()) => {
+                let allowed = format!("a multiple of the {} steps of the time grid", grid.steps());
+                return Err(RolloutError::invalid("steps", params.steps, allowed));
+            }
+            Some(grid) => Some(grid.refined(params.steps / grid.steps())?),
+            None => None,
+        };
+        Ok(Ensemble { params, grid, ..self.clone() })
     }
 
     /// The same ensemble without its functionals.
@@ -174,7 +198,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
     }
 
     /// Stop a path when its functionals are settled; only the functionals are then reported.
-    pub(crate) fn until_settled(mut self) -> Self {
+    pub fn until_settled(mut self) -> Self {
         self.until_settled = true;
         self
     }
@@ -215,9 +239,9 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
     /// As [`Ensemble::run`].
     pub fn reduce<R: Reducer>(&self, empty: &R) -> Result<(R, RolloutInfo), RolloutError> {
         let start = Instant::now();
-        let state = RunState::new(empty.clone(), 0);
+        let state = RunState::new(if self.ranks.is_some() { self.fingerprint()? } else { 0 });
         let (state, info) = self.in_pool(|| self.resume_here(empty, state, &mut |_| Ok(()), start))??;
-        Ok((state.reducer, info))
+        Ok((state.reduced(empty), info))
     }
 
     /// The state of a run into `empty` before its first path, for [`Ensemble::resume`]. Runs one block of paths, whose hash
@@ -225,8 +249,8 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
     ///
     /// # Errors
     /// As [`Ensemble::run`].
-    pub fn start<R: Reducer>(&self, empty: &R) -> Result<RunState<R>, RolloutError> {
-        Ok(RunState::new(empty.clone(), self.fingerprint()?))
+    pub fn start<R: Reducer>(&self, _empty: &R) -> Result<RunState<R>, RolloutError> {
+        Ok(RunState::new(self.fingerprint()?))
     }
 
     /// Continue a run from `state`; `after_wave` sees the state after every wave of 32 768 paths and at the end, to write a
@@ -244,6 +268,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
     ) -> Result<(RunState<R>, RolloutInfo), RolloutError> {
         let start = Instant::now();
         state.check(self.fingerprint()?, self.params.paths)?;
+        state.check_reducer(empty)?;
         self.in_pool(|| self.resume_here(empty, state, after_wave, start))?
     }
 
@@ -263,11 +288,14 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
             let states = (0..paths.state.dim()).flat_map(|i| paths.state.coord(i)).copied();
             let sums =
                 paths.objective().chain((0..paths.functionals.dim()).flat_map(|i| paths.functionals.coord(i).iter().copied()));
-            let size = [self.params.steps as u64, u64::from(self.params.antithetic)];
+            let (params, name) = (&self.params, S::NAME.bytes().map(u64::from));
+            let times = simulation.system.grid().times().iter().map(|t| t.to_bits());
+            let noise = [u64::from(params.coarsening), params.noise as u64, params.seed, u64::from(params.level)];
+            let size = [params.steps as u64, u64::from(params.antithetic)].into_iter().chain(noise).chain(name).chain(times);
             // Lane 0 alone: how many other lanes count depends on the number of paths.
             let stride = paths.len();
             let values = states.chain(sums).step_by(stride).map(f64::to_bits);
-            Ok(fingerprint(size.into_iter().chain(values)))
+            Ok(fingerprint(size.chain(values)))
         })
     }
 
@@ -351,6 +379,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
             stopped_by,
             partial: stopped_by.partial(),
             threads: rayon::current_num_threads(),
+            ranks: self.ranks.map_or(1, |ranks| ranks.size()),
             seconds: start.elapsed().as_secs_f64(),
         };
         Ok((state, info))
@@ -374,63 +403,146 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
         start: Instant,
     ) -> Result<(RunState<R>, StoppedBy), RolloutError> {
         let blocks = simulation.blocks() as u64;
-        let interrupted = || self.interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed));
-        let done = Mutex::new(state.paths as usize);
+        let (rank, size) = self.ranks.map_or((0, 1), |ranks| (ranks.rank() as u64, ranks.size() as u64));
+        if let Some(ranks) = self.ranks {
+            state = agree(ranks, empty, state)?;
+        }
+        // A state at which the rule has already ended the run is its result.
+        let resting = state.next_block.is_multiple_of(WAVE) && state.next_block < blocks;
+        let reached = state.waves.as_ref().filter(|_| resting).and_then(Reducer::standard_error);
+        if let (Some(wanted), Some(reached)) = (self.stop.standard_error, reached)
+            && reached <= wanted
+        {
+            return Ok((state, StoppedBy::StandardError));
+        }
         while state.next_block < blocks {
             // Waves end at multiples of WAVE wherever they begin: rules are checked at the same places after a resumption.
-            let end = blocks.min((state.next_block / WAVE + 1) * WAVE);
-            let together = self.together(simulation, end - state.next_block);
-            let starts: Vec<u64> = (state.next_block..end).step_by(together as usize).collect();
-            let finished = |work: &Workspace| {
-                let mut part = empty.clone();
-                part.absorb(&simulation.finished(work));
-                if let Some(progress) = self.progress {
-                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                    *done += work.lanes.live();
-                    progress(*done);
-                }
-                Some((part, work.lanes.live(), work.lanes.outside, work.lanes.projected))
-            };
-            let groups: Vec<Vec<Result<Option<_>, RolloutError>>> = starts
-                .into_par_iter()
-                .map_init(
-                    || (0..together).map(|_| simulation.workspace()).collect::<Vec<_>>(),
-                    |works, first| {
-                        if interrupted() {
-                            return vec![Ok(None)];
-                        }
-                        let count = (end - first).min(together) as usize;
-                        let done = simulation.advance_together(first, &mut works[..count]);
-                        done.into_iter().zip(works).map(|(done, work)| done.map(|()| finished(work))).collect()
-                    },
-                )
-                .collect();
-            let wave = groups.into_iter().flatten();
-            for part in wave {
-                // After an interrupt the blocks before the first that was not run are kept.
-                let Some((part, live, outside, projected)) = part? else { break };
-                state.reducer.merge(part);
-                state.next_block += 1;
-                state.paths += live as u64;
-                state.outside += outside;
-                state.projected += projected;
+            let own = state.next_block / WAVE + rank;
+            let mut part = WavePart::begin(state.next_block.max(own * WAVE), if rank == 0 { state.rest.take() } else { None });
+            let end = blocks.min((own + 1) * WAVE);
+            if part.next_block < end {
+                self.wave(simulation, empty, &mut part, end, state.paths);
             }
-            after_wave(&state)?;
+            let lost = part.lost.take();
+            let mut judge = |parts: Vec<WavePart<R>>| self.judge(&mut state, parts, blocks, after_wave, start);
+            let verdict = match self.ranks {
+                None => judge(vec![part])?,
+                Some(ranks) => round(ranks, empty, part, judge)?,
+            };
+            match verdict {
+                Verdict::GoOn => {
+                    state.next_block = blocks.min((own - rank + size) * WAVE);
+                    state.paths = (state.next_block * LANES as u64).min(self.params.paths as u64);
+                }
+                Verdict::Stop(by) => {
+                    if let Some(ranks) = self.ranks {
+                        state = share_state(ranks, empty, state)?;
+                    }
+                    return Ok((state, by));
+                }
+                Verdict::Lost(block) => {
+                    // Every rank can say what happened: the block runs the same everywhere.
+                    let error = match lost {
+                        Some((at, error)) if at == block => Some(error),
+                        _ => simulation.advance(block, &mut simulation.workspace(), |_, _| {}).err(),
+                    };
+                    return Err(error.unwrap_or(RanksError::Differs { rank: rank as usize, what: "a lost path" }.into()));
+                }
+            }
+        }
+        Ok((state, StoppedBy::Paths))
+    }
+
+    /// Run blocks up to `end` and merge them into `part`, up to the first that is lost or that an interrupt kept from running.
+    fn wave<R: Reducer>(&self, simulation: &Simulation<'_, S>, empty: &R, part: &mut WavePart<R>, end: u64, done: u64) {
+        let interrupted = || self.interrupted();
+        let done = Mutex::new(done as usize);
+        let first = part.next_block;
+        let together = self.together(simulation, end - first);
+        let starts: Vec<u64> = (first..end).step_by(together as usize).collect();
+        let finished = |work: &Workspace| {
+            let mut reducer = empty.clone();
+            reducer.absorb(&simulation.finished(work));
+            if let Some(progress) = self.progress {
+                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                *done += work.lanes.live();
+                progress(*done);
+            }
+            Some((reducer, work.lanes.live(), work.lanes.outside, work.lanes.projected))
+        };
+        let groups: Vec<Vec<Result<Option<_>, RolloutError>>> = starts
+            .into_par_iter()
+            .map_init(
+                || (0..together).map(|_| simulation.workspace()).collect::<Vec<_>>(),
+                |works, first| {
+                    if interrupted() {
+                        return vec![Ok(None)];
+                    }
+                    let count = (end - first).min(together) as usize;
+                    let done = simulation.advance_together(first, &mut works[..count]);
+                    done.into_iter().zip(works).map(|(done, work)| done.map(|()| finished(work))).collect()
+                },
+            )
+            .collect();
+        for block in groups.into_iter().flatten() {
+            match block {
+                Ok(Some((reducer, live, outside, projected))) => {
+                    join(&mut part.reducer, Some(reducer));
+                    part.next_block += 1;
+                    part.paths += live as u64;
+                    part.outside += outside;
+                    part.projected += projected;
+                }
+                // After an interrupt the blocks before the first that was not run are kept.
+                Ok(None) => return,
+                Err(error) => {
+                    part.lost_block = Some(part.next_block);
+                    part.lost = Some((part.next_block, error));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Merge the waves of a round in order, and decide after each what a run on one rank decides.
+    fn judge<R: Reducer>(
+        &self,
+        state: &mut RunState<R>,
+        parts: Vec<WavePart<R>>,
+        blocks: u64,
+        after_wave: &mut (dyn FnMut(&RunState<R>) -> Result<(), RolloutError> + Send),
+        start: Instant,
+    ) -> Result<Verdict, RolloutError> {
+        for part in parts {
+            if state.next_block == blocks {
+                break;
+            }
+            let end = blocks.min((state.next_block / WAVE + 1) * WAVE);
+            state.next_block = part.next_block;
+            state.paths += part.paths;
+            state.outside += part.outside;
+            state.projected += part.projected;
+            state.merge(part.reducer, part.next_block.is_multiple_of(WAVE));
+            if let Some(block) = part.lost_block {
+                return Ok(Verdict::Lost(block));
+            }
+            after_wave(state)?;
             if state.next_block < end {
-                return Ok((state, StoppedBy::Interrupt));
+                return Ok(Verdict::Stop(StoppedBy::Interrupt));
             }
             if state.next_block == blocks {
                 break;
             }
-            if let (Some(wanted), Some(reached)) = (self.stop.standard_error, state.reducer.standard_error())
+            let reached = state.waves.as_ref().and_then(Reducer::standard_error);
+            if let (Some(wanted), Some(reached)) = (self.stop.standard_error, reached)
                 && reached <= wanted
             {
-                return Ok((state, StoppedBy::StandardError));
+                return Ok(Verdict::Stop(StoppedBy::StandardError));
             }
             if self.stop.seconds.is_some_and(|limit| start.elapsed().as_secs_f64() >= limit) {
-                return Ok((state, StoppedBy::Time));
+                return Ok(Verdict::Stop(StoppedBy::Time));
             }
         }
-        Ok((state, StoppedBy::Paths))
+        Ok(if state.next_block == blocks { Verdict::Stop(StoppedBy::Paths) } else { Verdict::GoOn })
     }
 }

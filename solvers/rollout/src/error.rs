@@ -74,6 +74,9 @@ pub enum RolloutError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Ranks could not work together, or another one failed.
+    #[error(transparent)]
+    Ranks(#[from] crate::ranks::RanksError),
     /// The thread pool could not be made.
     #[error("a pool of {threads} threads could not be made: {reason}")]
     ThreadPool {

@@ -8,7 +8,7 @@
 //!   X_{k+1} = X_k + (h/2) [ a_S(t_k, X_k) + a_S(t_{k+1}, Y) ] + (sqrt(h)/2) [ sigma(t_k, X_k) + sigma(t_{k+1}, Y) ] xi.
 //!
 //! Cost and reward: trapezoidal rule, at (t_k, X_k) and (t_{k+1}, Y). The correction is a central difference quotient of
-//! sigma along its columns over sqrt(h)/64; its error, of relative size h/24576, is far below the scheme's own. It costs 4 q
+//! sigma along its columns over sqrt(h)/64; its error, of relative size h/24576, is far below the scheme's own. It makes 4 q + 2
 //! evaluations of sigma a step, none where sigma is a multiple of the identity.
 //!
 //! Strong order 1 for commutative noise, 1/2 otherwise; weak order 1, and 2 (also for the objective) when sigma does not
@@ -21,7 +21,7 @@
 
 use hjbridge_model::{MatrixCoefficient, Points};
 
-use crate::closed_loop::{ClosedLoop, Level};
+use crate::closed_loop::{ClosedLoop, Level, add_matrix_product};
 use crate::lanes::Lanes;
 use crate::noise::LANES;
 use crate::scheme::{SdeScheme, StageTimes};
@@ -42,34 +42,45 @@ impl SdeScheme for StochasticHeun {
 
     fn step(&self, system: &ClosedLoop<'_>, k: usize, noise: &[f64], lanes: &mut Lanes) {
         let (h, now, next) = (system.step_length(k), system.level(k), system.level(k + 1));
-        let (d, root) = (system.problem().dim(), h.sqrt());
+        let root = h.sqrt();
         system.evaluate_control(now, lanes);
         system.accumulate(now, 0.5 * h, lanes);
         system.evaluate_velocity(now, lanes);
         subtract_correction(system, now, SPAN * root, lanes);
 
-        let Lanes { state, velocity, stage_state, scratch: [increment, ..], matrix, .. } = lanes;
-        increment.clear();
-        increment.resize(state.len(), 0.0);
-        system.add_noise(now, root, noise, Points::new(state, d), matrix, increment);
+        lanes.scratch[0].clear();
+        lanes.scratch[0].resize(lanes.state.len(), 0.0);
+        add_noise(system, now, root, noise, lanes);
+        let Lanes { state, velocity, stage_state, scratch: [increment, ..], .. } = lanes;
         for (((y, x), a), dw) in stage_state.iter_mut().zip(&*state).zip(&*velocity).zip(&*increment) {
             *y = x + (h * a + dw);
         }
         system.evaluate_stage(next, 0.5 * h, lanes);
         lanes.swap_stage();
         subtract_correction(system, next, SPAN * root, lanes);
+        add_noise(system, next, root, noise, lanes);
         lanes.swap_stage();
 
-        let Lanes { state, velocity, stage_state, stage_velocity, scratch: [increment, ..], matrix, .. } = lanes;
-        system.add_noise(next, root, noise, Points::new(stage_state, d), matrix, increment);
+        let Lanes { state, velocity, stage_velocity, scratch: [increment, ..], .. } = lanes;
         for (((x, a), b), dw) in state.iter_mut().zip(velocity).zip(stage_velocity).zip(increment) {
             *x += 0.5 * (h * (*a + *b) + *dw);
         }
     }
 }
 
-/// Subtract (1/2) sum_j (sigma^j . grad) sigma^j at the lanes' state from their velocity; the first scratch array is left
-/// alone.
+/// Add `root` sigma xi at the lanes' state to the first scratch array; the correction has left sigma in the second one.
+fn add_noise(system: &ClosedLoop<'_>, level: &Level<'_>, root: f64, noise: &[f64], lanes: &mut Lanes) {
+    let Lanes { state, scratch: [increment, sigma, ..], matrix, .. } = lanes;
+    match level.diffusion {
+        MatrixCoefficient::Scaled(_) => {
+            system.add_noise(level, root, noise, Points::new(state, system.problem().dim()), matrix, increment);
+        }
+        MatrixCoefficient::Field(_) => add_matrix_product(sigma, system.problem().noise_dim(), noise, root, increment),
+    }
+}
+
+/// Subtract (1/2) sum_j (sigma^j . grad) sigma^j at the lanes' state from their velocity; sigma goes into the second scratch
+/// array, the first is left alone.
 fn subtract_correction(system: &ClosedLoop<'_>, level: &Level<'_>, span: f64, lanes: &mut Lanes) {
     if let MatrixCoefficient::Scaled(_) = level.diffusion {
         return;

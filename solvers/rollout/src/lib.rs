@@ -2,20 +2,60 @@
 //!
 //!   dX = [ f(t,X) + G(t,X) v(t,X) ] dt + sigma(t,X) dB,   J = E[ g(X_T) + int ( l - v'Rv/2 ) dt ]
 //!
-//! under a given feedback v.
+//! under a given feedback v. A discount rate rho weighs all of J by e^{-rho (t - t_0)}; any other cost c(t,x,v) of the control
+//! may stand in place of v'Rv/2; a control outside the control set is moved to its nearest point and counted.
 //!
 //! | what | where |
 //! |---|---|
 //! | run, replay | [`Ensemble`], [`RolloutParams`], [`Trajectory`] |
-//! | schemes | [`EulerMaruyama`] (strong order 1/2, weak order 1) behind [`SdeScheme`] |
+//! | schemes | [`Ensemble::with_scheme`]; the [table](#schemes) below, or your own [`SdeScheme`] |
+//! | time levels | [`TimeGrid`]: uniform, a list, uniform in log-SNR; [`Ensemble::with_time_grid`] |
 //! | noise | [`noise`]: Philox4x32-10 and Box-Muller, addressed by (seed, path, level, step, component) |
 //! | Sobol points with a Brownian bridge | [`NoiseSource::Sobol`](noise::NoiseSource), errors from [`Ensemble::replicate`] |
 //! | coupled levels | [`RolloutParams::coarsening`]: coarse increments are sums of fine ones |
-//! | estimates | [`reduce`]: [`Estimate`], [`RolloutSummary`], or your own [`Reducer`] |
+//! | estimates | [`Ensemble::run`] gives a [`RolloutSummary`]: an [`Estimate`] with standard error and n for each; [`reduce`] |
+//! | quantiles, histograms of one and two coordinates, all final states | [`Record`], [`Ensemble::with_record`] |
+//! | other numbers of each path | [`MeasureReducer`], or your own [`Reducer`], with [`Ensemble::reduce`] |
+//! | sums along each path | [`PathFunctional`], [`Ensemble::with_functional`] |
+//! | relative entropy to other paths, and its weight | [`estimators::GirsanovWeight`] |
+//! | chance and time of a first exit | [`estimators::first_exit`] |
+//! | antithetic pairs | [`RolloutParams::antithetic`] |
+//! | control variate from a value function | [`estimators::control_variate`] |
+//! | importance sampling | [`estimators::exponential_mean`] |
+//! | multilevel Monte Carlo | [`multilevel::multilevel`] to [`multilevel::MultilevelParams::standard_error`] |
+//! | the step's bias removed | [`estimators::weak_extrapolation`] |
+//! | standard error or time to stop at | [`StopRule`], [`Ensemble::with_stop`] |
+//! | interrupt | [`Ensemble::with_interrupt`]; then [`RolloutInfo::partial`] |
+//! | checkpoint, resume | [`Ensemble::start`], [`Ensemble::resume`], [`RunState`] as JSON |
+//! | saved paths | [`Ensemble::record_paths`], [`PathSelection`], [`RecordedPaths`] |
+//!
+//! Several processes share an ensemble by [`Ensemble::with_ranks`]; see [`ranks`] (and feature `mpi`).
 //!
 //! Every figure is bit for bit the same for any number of threads, and path i of a run of n paths is path i of a run of
 //! n' paths: noise is keyed by the path, paths advance in fixed blocks of [`LANES`](noise::LANES) lanes, and blocks are
 //! reduced in the order of their numbers.
+//!
+//! # Schemes
+//!
+//! | scheme | file | strong order | weak order | normals | drift and v | sigma (x) | when |
+//! |---|---|---|---|---|---|---|---|
+//! | [`EulerMaruyama`] | `euler_maruyama.rs` | 1; 1/2 | 1; 1 | 1 | 1 | 1 | the default; cheapest step; f, sigma need not be smooth |
+//! | [`ExponentialIntegrator`] | `exponential_integrator.rs` | 1; 1/2 | 1; 1 | 1 | 1 | 1 | fine-tuning with a b that varies; a stiff linear drift |
+//! | [`Milstein`] | `milstein.rs` | 1; 1 | 1; 1 | 1 | 1 | 2, or 1 + q | sigma(x) diagonal or commutative, and paths matter |
+//! | [`StochasticHeun`] | `heun.rs` | 1; 1 | 2; 1 | 1 | 2 | 2 + 4q | laws to order 2 when sigma does not depend on x; weak noise |
+//! | [`AdditiveRungeKutta`] | `srk15.rs` | 3/2; 1/2 | 2; 1 | 2 | 2 | 2 | sigma does not depend on x, and paths matter: multilevel |
+//! | [`PlatenWeak2`] | `weak2.rs` | 1; 1 | 2; 2 | 2 | 2 | 1 + 4q (3 if q = 1) | laws to order 2 for any noise |
+//! | [`Ancestral`] (DDPM) | `ancestral.rs` | 1 | 1 | 1 | 1 | | the discrete chain of a diffusion model itself, as PI-FT solves it |
+//! | the same, posterior variance | `ancestral.rs` | 1/2 | 1 | 1 | 1 | | published chains; on equal steps h log(1/h) |
+//! | [`Ddim`], eta = 1 | `ddim.rs` | 1/2 | 1 | 1 | 1 | | the same chain in the DDIM family |
+//! | [`Ddim`], eta < 1 | `ddim.rs` | none | 1 | 1 | 1 | | few steps, v optimal or zero; the law of Y_t only |
+//!
+//! Two orders: for a sigma that does not depend on x (it may depend on t), and otherwise; then the strong order is that for
+//! commutative noise, without which it is 1/2 for all, and the weak order holds for any noise. Weak orders are those of the
+//! objective as well. "normals" are standard normal numbers per Brownian component and step, the other two columns are
+//! evaluations a step (of sigma where it is a field; none where it is a multiple of the identity). Every scheme works on every
+//! time grid, with keyed noise, coarse noise, antithetic pairs and Sobol points (256 normals a path at most), and every path
+//! of it can be replayed. `tests/schemes/table.rs` measures this table.
 //!
 //! ```
 //! use hjbridge_model::{Coefficients, ControlledDiffusion, MatrixCoefficient, Points, PointsMut, ZeroFeedback};
@@ -52,6 +92,25 @@
 //!     Ensemble::new(&OrnsteinUhlenbeck, &uncontrolled, InitialState::Point(vec![0.0]), params)?.run()?;
 //! // E X_T^2 = (1 - exp(-2T))/2 = 0.4323 up to the scheme's O(h) and the standard error.
 //! assert!((summary.objective.mean + 0.4323).abs() < 0.02);
+//!
+//! // A long run: up to a million paths, until the standard error is 3e-3 or somebody sets `stop`, with a checkpoint after
+//! // every wave of 32 768 paths; `Ensemble::resume` continues from the text bit for bit.
+//! # use hjbridge_rollout::reduce::SummaryReducer;
+//! # use hjbridge_rollout::{Record, RunState, StopRule, StoppedBy};
+//! let stop = std::sync::atomic::AtomicBool::new(false);
+//! let params = RolloutParams { paths: 1_000_000, steps: 20, ..Default::default() };
+//! let ensemble = Ensemble::new(&OrnsteinUhlenbeck, &uncontrolled, InitialState::Point(vec![0.0]), params)?
+//!     .with_stop(StopRule { standard_error: Some(3e-3), seconds: None })?
+//!     .with_interrupt(&stop);
+//! let empty = SummaryReducer::new(1, &Record::default())?;
+//! let mut checkpoint = String::new();
+//! let (state, info) = ensemble.resume(&empty, ensemble.start(&empty)?, &mut |state| {
+//!     checkpoint = state.to_json()?;
+//!     Ok(())
+//! })?;
+//! assert!(info.stopped_by == StoppedBy::StandardError && !info.partial && info.paths < 1_000_000);
+//! assert!(state.reduced(&empty).finish()?.objective.standard_error <= 3e-3);
+//! assert_eq!(RunState::from_json(&checkpoint)?, state);
 //! # Ok::<(), hjbridge_rollout::RolloutError>(())
 //! ```
 
@@ -72,6 +131,7 @@ mod milstein;
 pub mod multilevel;
 pub mod noise;
 mod params;
+pub mod ranks;
 mod recorded;
 pub mod reduce;
 mod replay;
@@ -100,6 +160,7 @@ pub use lanes::Lanes;
 pub use milstein::Milstein;
 pub use noise::{NoiseKey, NoiseSource};
 pub use params::{RolloutInfo, RolloutParams};
+pub use ranks::Ranks;
 pub use recorded::{PathSelection, RecordedPaths};
 pub use reduce::{Estimate, FinishedPaths, Histogram, HistogramParams, MeasureReducer, Record, Reducer, RolloutSummary};
 pub use replay::Trajectory;

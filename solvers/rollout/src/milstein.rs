@@ -20,7 +20,7 @@
 
 use hjbridge_model::{MatrixCoefficient, Points};
 
-use crate::closed_loop::ClosedLoop;
+use crate::closed_loop::{ClosedLoop, add_matrix_product};
 use crate::error::RolloutError;
 use crate::lanes::Lanes;
 use crate::noise::LANES;
@@ -57,11 +57,13 @@ impl SdeScheme for Milstein {
         system.accumulate(level, h, lanes);
         system.evaluate_velocity(level, lanes);
         // The increment is built in place of the velocity.
-        lanes.velocity.iter_mut().for_each(|f| *f *= h);
-        system.add_noise(level, root, noise, Points::new(&lanes.state, d), &mut lanes.matrix, &mut lanes.velocity);
-        if let MatrixCoefficient::Field(_) = level.diffusion {
-            let Lanes { state, velocity: increment, stage_state: moved, scratch: [sigma, shifted, ..], .. } = lanes;
+        let Lanes { state, velocity: increment, stage_state: moved, scratch: [sigma, shifted, ..], matrix, .. } = lanes;
+        increment.iter_mut().for_each(|f| *f *= h);
+        if let MatrixCoefficient::Scaled(_) = level.diffusion {
+            system.add_noise(level, root, noise, Points::new(state, d), matrix, increment);
+        } else {
             system.evaluate_diffusion(level, Points::new(state, d), sigma);
+            add_matrix_product(sigma, q, noise, root, increment);
             let entry = |i: usize, j: usize| (i * q + j) * LANES..(i * q + j + 1) * LANES;
             let row = |i: usize| i * LANES..(i + 1) * LANES;
             match self {
@@ -97,8 +99,8 @@ impl SdeScheme for Milstein {
                 }
             }
         }
-        for (x, dx) in lanes.state.iter_mut().zip(&lanes.velocity) {
-            *x += dx;
+        for (x, dx) in state.iter_mut().zip(increment) {
+            *x += *dx;
         }
     }
 }

@@ -102,6 +102,8 @@ pub struct RolloutInfo {
     pub partial: bool,
     /// Threads of the pool that ran.
     pub threads: usize,
+    /// Processes that shared the paths.
+    pub ranks: usize,
     /// Seconds spent, preparation included (the only field that differs from run to run).
     pub seconds: f64,
 }

@@ -18,9 +18,9 @@
 //! Reference: Rößler, *Runge-Kutta methods for the strong approximation of solutions of stochastic differential equations*,
 //! SIAM J. Numer. Anal. 48 (2010), scheme SRA1.
 
-use hjbridge_model::Points;
+use hjbridge_model::{MatrixCoefficient, Points};
 
-use crate::closed_loop::ClosedLoop;
+use crate::closed_loop::{ClosedLoop, add_matrix_product};
 use crate::lanes::Lanes;
 use crate::scheme::{SdeScheme, StageTimes};
 
@@ -56,8 +56,14 @@ impl SdeScheme for AdditiveRungeKutta {
             target.resize(state.len(), 0.0);
         }
         system.add_noise(now, root, height, x, matrix, increment);
-        system.add_noise(next, root, rest, x, matrix, increment);
-        system.add_noise(next, root, height, x, matrix, height_end);
+        if let MatrixCoefficient::Field(_) = next.diffusion {
+            system.evaluate_diffusion(next, x, matrix);
+            add_matrix_product(matrix, system.problem().noise_dim(), rest, root, increment);
+            add_matrix_product(matrix, system.problem().noise_dim(), height, root, height_end);
+        } else {
+            system.add_noise(next, root, rest, x, matrix, increment);
+            system.add_noise(next, root, height, x, matrix, height_end);
+        }
         for (((y, x), a), z) in stage_state.iter_mut().zip(&*state).zip(&*velocity).zip(&*height_end) {
             *y = x + (0.75 * h * a + 1.5 * z);
         }

@@ -56,8 +56,11 @@ impl TimeGrid {
             return Err(RolloutError::invalid("last_step", last_step, format!("between 0 and the horizon, {horizon}")));
         }
         let cut = horizon - last_step;
-        // log(abar/(1 - abar)) = -log(exp(B) - 1).
-        let log_snr = |t: f64| -schedule.remaining(t).exp_m1().ln();
+        // log(abar/(1 - abar)) = -log(e^B - 1) = -B - log(1 - e^-B), which does not overflow.
+        let log_snr = |t: f64| {
+            let b = schedule.remaining(t);
+            -b - (-(-b).exp_m1()).ln()
+        };
         let (first, last) = (log_snr(0.0), log_snr(cut));
         let mut times = vec![0.0];
         for k in 1..steps - 1 {
@@ -83,8 +86,9 @@ impl TimeGrid {
     /// # Errors
     /// [`RolloutError::Invalid`] when `factor` is 0 or there would be too many steps to tell the times apart.
     pub fn refined(&self, factor: usize) -> Result<Self, RolloutError> {
-        if factor == 0 {
-            return Err(RolloutError::invalid("factor", factor, "at least 1"));
+        let most = (1 << 31) / self.steps();
+        if !(1..=most).contains(&factor) {
+            return Err(RolloutError::invalid("factor", factor, format!("from 1 to {most}: at most 2147483648 steps")));
         }
         if self.step.is_some() {
             return Self::uniform(self.start(), self.end(), self.steps() * factor);
@@ -175,6 +179,10 @@ mod tests {
             assert!((ratio(pair[1]) - ratio(pair[0]) - step).abs() < 1e-9);
         }
         assert!(!grid.is_uniform());
+        // e^B overflows beyond B = 709.
+        let grid = TimeGrid::log_snr(&Schedule::constant(1.0, 2000.0).unwrap(), 5, 1e-4).unwrap();
+        assert_eq!((grid.steps(), grid.end()), (5, 1.0));
+        assert!((grid.times()[2] - 0.5).abs() < 1e-3, "{:?}", grid.times());
     }
 
     #[test]
@@ -200,5 +208,9 @@ mod tests {
             assert!(TimeGrid::log_snr(&schedule, 5, last).unwrap_err().to_string().contains("last_step"));
         }
         assert!(TimeGrid::log_snr(&schedule, 1, 0.1).is_err());
+        let grid = TimeGrid::from_times(vec![0.0, 0.3, 1.0]).unwrap();
+        for factor in [0, (1 << 30) + 1, usize::MAX] {
+            assert!(grid.refined(factor).unwrap_err().to_string().contains(&format!("factor = {factor}: from 1 to 1073741824")));
+        }
     }
 }

@@ -14,8 +14,8 @@
 //! trapezoidal rule, at (t_k, X_k) and (t_{k+1}, Y).
 //!
 //! Weak order 2, also for the objective, without any condition on the noise. Strong order 1/2 in general (the V are not the
-//! path's own areas), 1 for commutative noise. 4 q evaluations of sigma a step (2 when q = 1, none where sigma is a multiple
-//! of the identity) besides two of drift and feedback; h L below 2 for stability. Prefer stochastic Heun or
+//! path's own areas), 1 for commutative noise. 4 q + 1 evaluations of sigma a step (3 when q = 1, none where sigma is a
+//! multiple of the identity) besides two of drift and feedback; h L below 2 for stability. Prefer stochastic Heun or
 //! the Runge-Kutta scheme when sigma does not depend on x; prefer Euler-Maruyama with extrapolation in h when sigma is
 //! costly and q is large.
 //!
@@ -25,7 +25,7 @@
 
 use hjbridge_model::{MatrixCoefficient, Points};
 
-use crate::closed_loop::ClosedLoop;
+use crate::closed_loop::{ClosedLoop, add_matrix_product};
 use crate::lanes::Lanes;
 use crate::noise::LANES;
 use crate::scheme::{SdeScheme, StageTimes};
@@ -50,16 +50,21 @@ impl SdeScheme for PlatenWeak2 {
         system.accumulate(now, 0.5 * h, lanes);
         system.evaluate_velocity(now, lanes);
 
-        let Lanes { state, velocity, stage_state, scratch: [increment, ..], matrix, .. } = lanes;
+        let additive = matches!((&now.diffusion, &next.diffusion), (MatrixCoefficient::Scaled(_), MatrixCoefficient::Scaled(_)));
+        let Lanes { state, velocity, stage_state, scratch: [increment, sigma, ..], matrix, .. } = lanes;
         increment.clear();
         increment.resize(state.len(), 0.0);
-        system.add_noise(now, root, xi, Points::new(state, d), matrix, increment);
+        if additive {
+            system.add_noise(now, root, xi, Points::new(state, d), matrix, increment);
+        } else {
+            system.evaluate_diffusion(now, Points::new(state, d), sigma);
+            add_matrix_product(sigma, system.problem().noise_dim(), xi, root, increment);
+        }
         for (((y, x), a), dw) in stage_state.iter_mut().zip(&*state).zip(&*velocity).zip(&*increment) {
             *y = x + (h * a + dw);
         }
         system.evaluate_stage(next, 0.5 * h, lanes);
 
-        let additive = matches!((&now.diffusion, &next.diffusion), (MatrixCoefficient::Scaled(_), MatrixCoefficient::Scaled(_)));
         if additive {
             let Lanes { state, scratch: [increment, ..], matrix, .. } = lanes;
             system.add_noise(next, root, xi, Points::new(state, d), matrix, increment);
@@ -74,12 +79,11 @@ impl SdeScheme for PlatenWeak2 {
     }
 }
 
-/// The part of X_{k+1} - X_k that comes from the noise, into the first scratch array.
+/// The part of X_{k+1} - X_k that comes from the noise, into the first scratch array; the second holds sigma(t_k, X_k).
 fn build_increment(system: &ClosedLoop<'_>, k: usize, xi: &[f64], zeta: &[f64], lanes: &mut Lanes) {
     let (h, now, next) = (system.step_length(k), system.level(k), system.level(k + 1));
     let (d, q, root) = (system.problem().dim(), system.problem().noise_dim(), h.sqrt());
     let Lanes { state, velocity, matrix: moved, scratch: [increment, sigma, plus, minus], .. } = lanes;
-    system.evaluate_diffusion(now, Points::new(state, d), sigma);
     increment.fill(0.0);
     moved.resize(d * LANES, 0.0);
     let row = |i: usize| i * LANES..(i + 1) * LANES;

@@ -104,6 +104,15 @@ fn the_martingale_of_the_value_takes_the_variance_away() {
         assert!((order - 1.0).abs() < 0.15, "{ratios:?}");
     }
     assert!(ratios[2] < 0.02, "{ratios:?}");
+    // A linear reward without drift is all martingale, for any noise: sigma = (2 1; 0 0.5).
+    let mut linear = Diffusion::ou(2, 0.0, 1.0, 1.0);
+    linear.sigma = Matrix::constant(vec![2.0, 1.0, 0.0, 0.5]);
+    linear.terminal = Box::new(|x| 0.7 * x[0] - 1.1 * x[1]);
+    let slope = PointwiseFeedback::new(2, 2, |_: f64, _: &[f64], p: &mut [f64]| p.copy_from_slice(&[0.7, -1.1]));
+    let zero = ZeroFeedback { dim: 2, control_dim: 2 };
+    let ensemble = Ensemble::new(&linear, &zero, InitialState::Point(vec![0.3, 0.2]), params(640, 9, 3)).unwrap();
+    let (e, _) = control_variate(&ensemble, &slope, &ControlVariateParams::default()).unwrap();
+    assert!((e.objective.mean + 0.01).abs() < 1e-13 && e.objective.standard_error < 1e-14, "{e:?}");
     let wrong = PointwiseFeedback::new(1, 2, |_: f64, _: &[f64], p: &mut [f64]| p.fill(0.0));
     let ensemble = Ensemble::new(&problem, &IDLE, at(0.5), params(64, 4, 0)).unwrap();
     assert!(control_variate(&ensemble, &wrong, &ControlVariateParams::default()).is_err());
@@ -240,6 +249,17 @@ fn first_exits_of_brownian_motion_and_the_bridge_between_steps() {
     let (e, _) = first_exit(&ensemble, &FirstExit::new(vec![&disc])).unwrap();
     assert!((e.time.mean - 0.375).abs() < 4.0 * e.time.standard_error + 0.01, "{e:?}");
     assert!(first_exit(&ensemble, &FirstExit::new(vec![])).is_err() && first_exit(&ensemble, &exit).is_err());
+    // A level that is not a number somewhere is reported, not taken for a target.
+    let hole = Wall { dim: 2, slope: 1.0, offset: f64::NAN };
+    let refused = first_exit(&ensemble, &FirstExit::new(vec![&hole]));
+    assert!(matches!(refused, Err(RolloutError::ValueNotFinite { quantity: "functional", .. })), "{refused:?}");
+    // A stop rule looks at the time: nearly all paths leave, so that the error of survival is far smaller at once.
+    let p = RolloutParams { threads: Some(2), ..params(200_000, 60, 9) };
+    let stop = StopRule { standard_error: Some(1.2e-3), seconds: None };
+    let ensemble = Ensemble::new(&problem, &zero, InitialState::Point(vec![0.3, 0.4]), p).unwrap().with_stop(stop).unwrap();
+    let (e, info) = first_exit(&ensemble, &FirstExit::new(vec![&disc])).unwrap();
+    assert!(e.time.standard_error <= 1.2e-3 && e.survival.standard_error < 1e-4, "{e:?}");
+    assert!(info.rollout.stopped_by == StoppedBy::StandardError && e.time.n > 32_768, "{e:?}");
 }
 
 #[test]
@@ -290,6 +310,20 @@ fn quantiles_planes_and_outside_counts() {
     let found = summary.planes[0].counts[..16].iter().sum::<u64>() as f64 / 40_000.0;
     let other = 0.998; // the second coordinate lies in [-2, 2) but for 0.2 %
     assert!((found / other - expected).abs() < 4.0 * (expected / 40_000.0).sqrt() + 1e-4, "{found} {expected}");
+    // Entries of the covariance have the errors of a Gaussian law: sqrt((s_ii s_jj + s_ij^2)/n), and find the truth.
+    let variance = deviation * deviation;
+    for (ij, exact) in [(0, variance), (1, 0.0), (2, 0.0), (3, variance)] {
+        let (found, error) = (summary.covariance[ij], summary.covariance_error[ij]);
+        let expected = (variance * variance + exact * exact).sqrt() / 200.0;
+        // From 625 blocks: 3 % deviation.
+        assert!((error / expected - 1.0).abs() < 0.12 && (found - exact).abs() < 4.0 * error, "{ij}: {found} {error} {expected}");
+    }
+    // Pairs: a quantile's error counts pairs, not paths.
+    let pairs = RolloutParams { antithetic: true, ..params(40_000, 20, 6) };
+    let ensemble = Ensemble::new(&problem, &zero, start(), pairs).unwrap().with_record(record).unwrap();
+    let (paired, _) = ensemble.run().unwrap();
+    let ratio = paired.quantiles[1].state[0].standard_error / summary.quantiles[1].state[0].standard_error;
+    assert!(paired.quantiles[1].state[0].n == 20_000 && (ratio / 2f64.sqrt() - 1.0).abs() < 0.25, "{ratio}");
     for bad in [
         Record { quantiles: vec![1.0], ..Default::default() },
         Record { planes: vec![PlaneHistogramParams { coordinates: (0, 2), ..plane }], ..Default::default() },
@@ -323,27 +357,46 @@ fn runs_stop_at_their_error_and_resume_bit_for_bit() {
     // An interrupt in the middle of a wave, written down, read back, continued with other threads.
     let flag = AtomicBool::new(false);
     let trip = |done: usize| flag.store(done >= 20_000, Ordering::Relaxed);
-    let broken = ensemble(100_000).with_interrupt(&flag).with_progress(&trip);
-    let begun = broken.start(&empty).unwrap();
-    let (state, info) = broken.resume(&empty, begun, &mut |_| Ok(())).unwrap();
-    assert!(info.partial && info.stopped_by == StoppedBy::Interrupt && state.paths >= 10_000 && state.paths < 32_768, "{info:?}");
-    let text = state.to_json().unwrap();
-    let read: RunState<SummaryReducer> = RunState::from_json(&text).unwrap();
-    assert_eq!(read, state);
-    let other_threads = {
-        let p = RolloutParams { threads: Some(2), ..params(100_000, 8, 1) };
+    let on = |threads| {
+        let p = RolloutParams { threads: Some(threads), ..params(100_000, 8, 1) };
         Ensemble::new(&problem, &IDLE, at(0.5), p).unwrap()
     };
-    let mut waves = 0;
-    let (resumed, _) = other_threads
-        .resume(&empty, read, &mut |_| {
-            waves += 1;
-            Ok(())
-        })
-        .unwrap();
     let (uncut, _) = ensemble(100_000).reduce(&empty).unwrap();
-    assert_eq!(resumed.reducer, uncut);
-    assert_eq!((resumed.paths, waves), (100_000, 4));
+    let mut states = Vec::new();
+    for threads in [1, 3] {
+        flag.store(false, Ordering::Relaxed);
+        let broken = on(threads).with_interrupt(&flag).with_progress(&trip);
+        let begun = broken.start(&empty).unwrap();
+        let (state, info) = broken.resume(&empty, begun, &mut |_| Ok(())).unwrap();
+        assert!(info.partial && info.stopped_by == StoppedBy::Interrupt && info.paths as u64 == state.paths, "{info:?}");
+        // One thread runs block after block, so that the cut is after the first block that ends at 20 000 paths or more. Of
+        // several, one may lag behind the others: what is kept is whole blocks, fewer than the wave.
+        match threads {
+            1 => assert_eq!(state.paths, 313 * 64),
+            _ => assert!(state.paths.is_multiple_of(64) && state.paths < 32_768, "{info:?}"),
+        }
+        let text = state.to_json().unwrap();
+        let read: RunState<SummaryReducer> = RunState::from_json(&text).unwrap();
+        assert_eq!(read, state);
+        let mut waves = 0;
+        let (resumed, _) = on(2)
+            .resume(&empty, read, &mut |_| {
+                waves += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(resumed.reduced(&empty), uncut);
+        assert_eq!((resumed.paths, waves), (100_000, 4));
+        states.push(state);
+    }
+    let state = states.swap_remove(0);
+    // What is kept must be the same: another histogram, fewer quantiles.
+    let wider = HistogramParams { upper: 7.0, ..HistogramParams::default() };
+    for other in [Record { histograms: vec![wider], ..record.clone() }, Record { quantiles: vec![], ..record.clone() }] {
+        let other = SummaryReducer::new(1, &other).unwrap();
+        let refused = on(1).resume(&other, state.clone(), &mut |_| Ok(()));
+        assert!(matches!(refused, Err(RolloutError::Checkpoint { .. })), "{refused:?}");
+    }
     // Another seed, another problem, another version, rubbish.
     let foreign = Ensemble::new(&problem, &IDLE, at(0.5), params(100_000, 8, 2)).unwrap();
     assert!(matches!(foreign.resume(&empty, state.clone(), &mut |_| Ok(())), Err(RolloutError::Checkpoint { .. })));

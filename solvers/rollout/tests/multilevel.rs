@@ -164,5 +164,16 @@ fn what_cannot_be_done_is_said() {
     assert!(info.partial && !info.converged && info.path_steps <= 1_000_000 && e.standard_error > 1e-5);
     // Interrupted before anything is known.
     let flag = AtomicBool::new(true);
-    assert!(multilevel(&ensemble.with_interrupt(&flag), &good, None).is_err());
+    assert!(multilevel(&ensemble.clone().with_interrupt(&flag), &good, None).is_err());
+    assert!(weak_extrapolation(&ensemble.with_interrupt(&flag), None).is_err());
+    // Interrupted after the first payoffs: fewer paths, marked.
+    let flag = AtomicBool::new(false);
+    let trip: &Payoff<'_> = &|paths: &FinishedPaths<'_>, out: &mut [f64]| {
+        flag.store(paths.first_path >= 640, std::sync::atomic::Ordering::Relaxed);
+        out.copy_from_slice(paths.terminal_reward);
+    };
+    let p = RolloutParams { paths: 2048, steps: 8, threads: Some(1), ..params(0) };
+    let long = Ensemble::new(&problem, &IDLE, start(), p).unwrap().with_interrupt(&flag);
+    let (e, info) = weak_extrapolation(&long, Some(trip)).unwrap();
+    assert_eq!((e.fine.n, info.partial, info.path_steps), (11 * 64, true, 11 * 64 * 3 * 8));
 }

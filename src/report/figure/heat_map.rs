@@ -9,8 +9,10 @@ use super::axis::Axis;
 use super::canvas::{Area, Canvas, Stroke, Text};
 use super::contour::level_lines;
 use super::legend::header;
+use super::marks::{MarkedMaps, Marks};
 use super::panel::Panel;
-use super::style::{Colours, INK, LABEL_SIZE, MISSING, TICK_SIZE};
+use super::plane::PlaneMaps;
+use super::style::{Colours, INK, LABEL_SIZE, MISSING, TICK_SIZE, contrast};
 use super::surface::{Align, Surface};
 use crate::report::ReportError;
 
@@ -57,7 +59,7 @@ impl Figure for HeatMap<'_> {
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {
-        self.draw_in(canvas, Area { left: 14.0, top: 12.0, right: 788.0, bottom: 490.0 }).map(|_| ())
+        self.draw_in(canvas, Area { left: 14.0, top: 12.0, right: 788.0, bottom: 490.0 }, &Marks::default()).map(|_| ())
     }
 }
 
@@ -67,8 +69,9 @@ impl Figure for ValueAndControl<'_> {
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {
-        self.value.draw_in(canvas, Area { left: 14.0, top: 12.0, right: 610.0, bottom: 450.0 })?;
-        self.control.draw_in(canvas, Area { left: 634.0, top: 12.0, right: 1228.0, bottom: 450.0 }).map(|_| ())
+        let maps = PlaneMaps { value: self.value, control: Some(self.control), arrows: None };
+        let marks = Marks::default();
+        MarkedMaps { maps, marks, control_marks: marks, over_time: true }.draw(canvas)
     }
 }
 
@@ -84,11 +87,28 @@ impl HeatMap<'_> {
     }
 
     /// Draw into `outer`; the panel is returned for what is drawn on top.
-    pub(super) fn draw_in<S: Surface>(&self, canvas: &mut Canvas<S>, outer: Area) -> Result<Panel, ReportError> {
+    pub(super) fn draw_in<S: Surface>(
+        &self,
+        canvas: &mut Canvas<S>,
+        outer: Area,
+        marks: &Marks<'_>,
+    ) -> Result<Panel, ReportError> {
+        self.draw_on_scale(canvas, outer, marks, self.values)
+    }
+
+    /// The same in the colours that fit the values `scale`, so that two maps can share them.
+    pub(super) fn draw_on_scale<S: Surface>(
+        &self,
+        canvas: &mut Canvas<S>,
+        outer: Area,
+        marks: &Marks<'_>,
+        scale: &[f64],
+    ) -> Result<Panel, ReportError> {
         self.check()?;
-        let range = ColourRange::of(self.values, self.colours)
+        marks.check(self)?;
+        let range = ColourRange::of(scale, self.colours)
             .ok_or_else(|| ReportError::empty(format!("heat map {:?}", self.title), "no finite value"))?;
-        let missing = self.values.iter().filter(|v| !v.is_finite()).count();
+        let missing = self.values.iter().enumerate().filter(|(k, v)| !v.is_finite() && !marks.ended_at_node(*k)).count();
         if missing > 0 {
             canvas.note(format!("{}: {missing} of {} values are not finite (drawn grey)", self.title, self.values.len()));
         }
@@ -100,13 +120,14 @@ impl HeatMap<'_> {
         let x = Axis::linear_range(self.time_label, self.times[0], self.times[self.times.len() - 1], 5);
         let y = Axis::linear_range(self.state_label, self.nodes[0], self.nodes[self.nodes.len() - 1], 6);
         let indent = outer.left + Panel::left_margin(canvas, &y);
-        let below = header(canvas, outer, indent, self.title, &[])?;
+        let below = header(canvas, outer, indent, self.title, &marks.legend())?;
         let bar = BAR_GAP + BAR_WIDTH + TICK_GAP + range.text_width(canvas) + LABEL_SIZE + 6.0;
         let panel = Panel::fit(canvas, Area { right: below.right - bar, ..below }, x, y);
         self.cells(canvas, &panel, &range)?;
         if self.contours && range.axis.upper > range.axis.lower {
             self.levels(canvas, &panel, &range)?;
         }
+        marks.draw(canvas, &panel, self)?;
         panel.axes(canvas, true)?;
         range.bar(canvas, panel.area, self.value_label)?;
         Ok(panel)
@@ -156,9 +177,10 @@ impl HeatMap<'_> {
         let y: Vec<f64> = rows.iter().map(|j| self.nodes[*j]).collect();
         let f: Vec<f64> = columns.iter().flat_map(|i| rows.iter().map(move |j| self.values[i * self.nodes.len() + j])).collect();
         for tick in &range.axis.ticks {
+            let stroke = Stroke::solid(contrast(self.colours.at(range.axis.position(tick.at))), 0.9).alpha(0.45);
             for line in level_lines(&x, &y, &f, tick.at) {
                 let (x, y): (Vec<f64>, Vec<f64>) = line.into_iter().unzip();
-                panel.curve(canvas, &x, &y, Stroke::solid(INK, 0.9).alpha(0.45))?;
+                panel.curve(canvas, &x, &y, stroke)?;
             }
         }
         Ok(())

@@ -4,11 +4,14 @@
 //! |---|---|
 //! | [`HeatMap`], [`ValueAndControl`] | a field over time and state: value, control |
 //! | [`PlaneMaps`] | value and control over two coordinates, with arrows |
+//! | [`MarkedMaps`] | the same with a target in grey and a stopping boundary |
+//! | [`LawMaps`] | a simulated law over two coordinates beside the exact one |
 //! | [`Densities`] | real data, prior, target and simulated final law on the line |
 //! | [`Convergence`] | error against the number of steps, with orders |
 //! | [`Contraction`] | observed contraction per step against its bound |
-//! | [`Paths`] | sample paths between the initial and the final law |
+//! | [`Paths`] | sample paths and quantile bands between the initial and the final law |
 //! | [`Profiles`] | a function at a few times against its closed form, with residuals |
+//! | [`Tradeoff`] | reward and KL divergence against the inverse KL weight |
 //!
 //! Each figure is drawn by one function for both formats. Values that have no place on the axes (not finite, or not
 //! positive on a logarithmic axis) are left out and counted in [`FigureInfo::notes`]; if nothing remains the figure is
@@ -22,22 +25,28 @@ mod convergence;
 mod densities;
 pub mod font;
 mod heat_map;
+mod law_maps;
 mod legend;
+mod marks;
 mod panel;
 mod paths;
 mod plane;
 mod profiles;
 pub mod style;
 pub mod surface;
+mod tradeoff;
 
 pub use contraction::{Contraction, ContractionSeries};
 pub use convergence::{Convergence, ConvergenceSeries};
 pub use densities::{Densities, DensityLine, Histogram};
 pub use heat_map::{HeatMap, ValueAndControl};
-pub use paths::{Paths, SideDensity};
+pub use marks::{MarkedMaps, Marks};
+pub use law_maps::LawMaps;
+pub use paths::{Band, Paths, SideDensity};
 pub use plane::{Arrows, PlaneMaps};
 pub use profiles::{Profile, Profiles};
 pub use style::Colours;
+pub use tradeoff::{Tradeoff, TradeoffPoint};
 
 use super::{ReportError, atomic};
 use canvas::Canvas;

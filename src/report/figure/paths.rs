@@ -8,6 +8,7 @@ use super::panel::{BOTTOM, Panel};
 use super::style::{self, INK, LINE_WIDTH, TICK_SIZE};
 use super::surface::{Align, Surface};
 use crate::report::ReportError;
+use plotters::style::RGBColor;
 
 /// A density drawn sideways along the state axis.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,17 @@ pub struct SideDensity<'a> {
     pub nodes: &'a [f64],
     /// Density there.
     pub density: &'a [f64],
+}
+
+/// A band between two quantiles.
+#[derive(Debug, Clone, Copy)]
+pub struct Band<'a> {
+    /// Legend text.
+    pub label: &'a str,
+    /// Lower edge at each time.
+    pub lower: &'a [f64],
+    /// Upper edge at each time.
+    pub upper: &'a [f64],
 }
 
 /// Sample paths with the laws at both ends.
@@ -31,8 +43,13 @@ pub struct Paths<'a> {
     pub state_label: &'a str,
     /// Times, increasing; at least 2.
     pub times: &'a [f64],
-    /// `paths[p * times.len() + k]` is path p at `times[k]`. About 10 to 60 paths are legible.
+    /// `paths[p * times.len() + k]` is path p at `times[k]`; NaN from some time on where it has ended. About 10 to 60 paths are
+    /// legible.
     pub paths: &'a [f64],
+    /// Quantile bands under the paths, the widest first.
+    pub bands: &'a [Band<'a>],
+    /// Median at each time, or empty.
+    pub median: &'a [f64],
     /// Densities at the first time.
     pub initial: &'a [SideDensity<'a>],
     /// Densities at the last time.
@@ -55,7 +72,8 @@ impl Figure for Paths<'_> {
             let peak = peak(s);
             s.nodes.iter().zip(s.density).filter(move |(_, f)| **f > 5e-3 * peak).map(|(x, _)| *x)
         });
-        let states = self.paths.iter().copied().chain(shown).filter(|v| v.is_finite());
+        let edges = self.bands.iter().flat_map(|b| b.lower.iter().chain(b.upper).copied());
+        let states = self.paths.iter().copied().chain(edges).chain(shown).filter(|v| v.is_finite());
         if extent(states.clone()).is_none() {
             return Err(ReportError::empty(format!("paths {:?}", self.title), "no finite state"));
         }
@@ -64,7 +82,11 @@ impl Figure for Paths<'_> {
         let outer = Area { left: 14.0, top: 12.0, right: 886.0, bottom: 470.0 };
         let (before, after) = (side_width(self.initial), side_width(self.terminal));
         let indent = outer.left + Panel::left_margin(canvas, &y);
-        let entries: Vec<_> = sides().enumerate().map(|(i, s)| (Key::Line(side_stroke(i), None), s.label.to_string())).collect();
+        let shade = |i: usize| Key::Box(band_color(), 1.0 - (1.0 - BAND_ALPHA).powi(i as i32 + 1));
+        let bands = self.bands.iter().enumerate().map(|(i, b)| (shade(i), b.label.to_string()));
+        let median = (!self.median.is_empty()).then(|| (Key::Line(median_stroke(), None), "median".to_string()));
+        let ends = sides().enumerate().map(|(i, s)| (Key::Line(side_stroke(i), None), s.label.to_string()));
+        let entries: Vec<_> = bands.chain(median).chain(ends).collect();
         let below = header(canvas, outer, indent, self.title, &entries)?;
         let whole = Panel::fit(canvas, below, x, y);
         let main = Panel {
@@ -73,12 +95,24 @@ impl Figure for Paths<'_> {
         };
         main.grid(canvas)?;
         let n = self.times.len();
+        for band in self.bands {
+            let there = self.times.iter().zip(band.upper).filter_map(|(t, x)| main.place(*t, *x));
+            let back = self.times.iter().zip(band.lower).rev().filter_map(|(t, x)| main.place(*t, *x));
+            let outline: Vec<(f64, f64)> = there.chain(back).collect();
+            canvas.polygon(&outline, band_color(), BAND_ALPHA)?;
+        }
         for p in 0..count {
             let path = &self.paths[p * n..(p + 1) * n];
-            main.note_misplaced(canvas, &format!("path {p}"), self.times, path);
+            let path = &path[..path.iter().rposition(|x| !x.is_nan()).map_or(0, |last| last + 1)];
+            let times = &self.times[..path.len()];
+            main.note_misplaced(canvas, &format!("path {p}"), times, path);
             // Shades of one colour: paths are alike, only to be followed by the eye.
             let color = style::line_color(if p % 2 == 0 { 0 } else { 5 });
-            main.curve(canvas, self.times, path, Stroke::solid(color, 1.1).alpha(0.6))?;
+            let alpha = if self.bands.is_empty() { 0.6 } else { 0.45 };
+            main.curve(canvas, times, path, Stroke::solid(color, 1.1).alpha(alpha))?;
+        }
+        if !self.median.is_empty() {
+            main.curve(canvas, self.times, self.median, median_stroke())?;
         }
         for (i, s) in self.initial.iter().enumerate() {
             sideways(canvas, &whole, (main.area.left - GAP, -1.0), s, peak_of(self.initial), i)?;
@@ -113,6 +147,13 @@ impl Paths<'_> {
             return Err(ReportError::invalid("path times", format!("{} entries", self.times.len()), "at least 2"));
         }
         ReportError::check_increasing("path times", self.times)?;
+        for band in self.bands {
+            ReportError::check_len(&format!("{}: lower edge", band.label), band.lower.len(), self.times.len())?;
+            ReportError::check_len(&format!("{}: upper edge", band.label), band.upper.len(), self.times.len())?;
+        }
+        if !self.median.is_empty() {
+            ReportError::check_len("median", self.median.len(), self.times.len())?;
+        }
         let count = self.paths.len() / self.times.len();
         ReportError::check_len("paths", self.paths.len(), count * self.times.len())?;
         for s in self.initial.iter().chain(self.terminal) {
@@ -120,6 +161,17 @@ impl Paths<'_> {
         }
         Ok(count)
     }
+}
+
+/// Opacity of a band.
+const BAND_ALPHA: f64 = 0.22;
+
+fn band_color() -> RGBColor {
+    style::line_color(4)
+}
+
+fn median_stroke() -> Stroke {
+    Stroke::solid(INK, LINE_WIDTH)
 }
 
 fn peak(s: &SideDensity) -> f64 {

@@ -1,8 +1,9 @@
 //! A value and a control over two coordinates: maps side by side, the control's direction as arrows.
 
 use super::Figure;
-use super::canvas::{Area, Canvas, Stroke};
+use super::canvas::{Canvas, Stroke};
 use super::heat_map::{HeatMap, blend, locate};
+use super::marks::{MarkedMaps, Marks};
 use super::panel::Panel;
 use super::style::{INK, PAPER};
 use super::surface::Surface;
@@ -40,18 +41,19 @@ impl Figure for PlaneMaps<'_> {
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {
-        self.value.draw_in(canvas, Area { left: 14.0, top: 12.0, right: 610.0, bottom: 530.0 })?;
-        let Some(control) = &self.control else { return Ok(()) };
-        let panel = control.draw_in(canvas, Area { left: 634.0, top: 12.0, right: 1228.0, bottom: 530.0 })?;
-        match &self.arrows {
-            Some(arrows) => arrows.draw(canvas, &panel, control),
-            None => Ok(()),
-        }
+        let marks = Marks::default();
+        MarkedMaps { maps: *self, marks, control_marks: marks, over_time: false }.draw(canvas)
     }
 }
 
 impl Arrows<'_> {
-    fn draw<S: Surface>(&self, canvas: &mut Canvas<S>, panel: &Panel, map: &HeatMap<'_>) -> Result<(), ReportError> {
+    pub(super) fn draw<S: Surface>(
+        &self,
+        canvas: &mut Canvas<S>,
+        panel: &Panel,
+        map: &HeatMap<'_>,
+        marks: &Marks<'_>,
+    ) -> Result<(), ReportError> {
         for (name, field) in [("arrows, horizontal", self.horizontal), ("arrows, vertical", self.vertical)] {
             ReportError::check_len(name, field.len(), map.values.len())?;
         }
@@ -63,7 +65,10 @@ impl Arrows<'_> {
             blend(at(i), at(i + 1), u)
         };
         let at = |x: f64, y: f64| (value(self.horizontal, x, y), value(self.vertical, x, y));
-        let places = || columns.iter().flat_map(|&x| rows.iter().map(move |&y| (x, y)));
+        let places = || {
+            let all = columns.iter().flat_map(|&x| rows.iter().map(move |&y| (x, y)));
+            all.filter(|&(x, y)| !marks.ended_at(map, x, y))
+        };
         // points per unit of each axis
         let span = |axis: &[f64]| axis[axis.len() - 1] - axis[0];
         let unit = (panel.area.width() / span(map.times), panel.area.height() / span(map.nodes));

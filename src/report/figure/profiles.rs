@@ -37,6 +37,12 @@ pub struct Profiles<'a> {
     pub profiles: &'a [Profile<'a>],
 }
 
+/// Curves closer than this part of the range of values lie on each other in the picture.
+const SAME: f64 = 2e-3;
+
+/// Length of a dash and its gap, in points: fits into a legend's sample.
+const PERIOD: f64 = 24.0;
+
 /// About this many rings per line.
 const RINGS: usize = 24;
 
@@ -53,6 +59,20 @@ impl Profiles<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Solid, or dashed over the curves drawn before it that it would hide.
+    fn stroke(&self, i: usize) -> Stroke {
+        let values = self.profiles.iter().flat_map(|p| p.numerical).filter(|v| v.is_finite());
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
+        let hides = |p: &&Profile<'_>| {
+            let mut pairs = p.numerical.iter().zip(self.profiles[i].numerical).filter(|(a, b)| a.is_finite() && b.is_finite());
+            pairs.all(|(a, b)| (a - b).abs() <= SAME * (high - low))
+        };
+        let hidden = self.profiles[..i].iter().filter(hides).count();
+        // each shorter than the one below, which shows in its gaps
+        let dash = (hidden > 0).then(|| (PERIOD / (1.0 + hidden as f64), PERIOD * hidden as f64 / (1.0 + hidden as f64)));
+        Stroke::solid(style::line_color(i), LINE_WIDTH).dashed(dash)
     }
 
     fn residuals(&self) -> Vec<Option<Vec<f64>>> {
@@ -81,7 +101,7 @@ impl Figure for Profiles<'_> {
         let below_y = Axis::linear(self.residual_label, differences.chain([0.0]), 0.1, 3);
 
         let mut entries: Vec<_> =
-            self.profiles.iter().enumerate().map(|(i, p)| (Key::Line(stroke(i), None), p.label.to_string())).collect();
+            self.profiles.iter().enumerate().map(|(i, p)| (Key::Line(self.stroke(i), None), p.label.to_string())).collect();
         if with_residuals {
             entries.push((Key::Marker(Marker::Ring, GREY), "closed form".into()));
         }
@@ -103,7 +123,7 @@ impl Figure for Profiles<'_> {
         upper.grid(canvas)?;
         for (i, p) in self.profiles.iter().enumerate() {
             upper.note_misplaced(canvas, p.label, self.nodes, p.numerical);
-            upper.curve(canvas, self.nodes, p.numerical, stroke(i))?;
+            upper.curve(canvas, self.nodes, p.numerical, self.stroke(i))?;
         }
         for (i, p) in self.profiles.iter().enumerate().filter(|(_, p)| !p.exact.is_empty()) {
             upper.note_misplaced(canvas, &format!("{} closed form", p.label), self.nodes, p.exact);
@@ -128,10 +148,6 @@ impl Figure for Profiles<'_> {
         }
         lower.axes(canvas, false)
     }
-}
-
-fn stroke(i: usize) -> Stroke {
-    Stroke::solid(style::line_color(i), LINE_WIDTH)
 }
 
 /// Indices of nodes nearest to about `count` equally spaced positions.

@@ -19,6 +19,9 @@ pub const DATA_FILL: RGBColor = RGBColor(205, 210, 217);
 /// Cells of a map without a finite value.
 pub const MISSING: RGBColor = RGBColor(190, 190, 190);
 
+/// The part of a map where the process has ended.
+pub const ENDED: RGBColor = RGBColor(214, 214, 214);
+
 /// Text size of titles, in points.
 pub const TITLE_SIZE: f64 = 17.0;
 /// Text size of axis labels and legends, in points.
@@ -70,6 +73,13 @@ impl Colours {
             Colours::Diverging => DerivedColorMap::new(&BLUE_RED).get_color(u),
         }
     }
+}
+
+/// Ink on light colours, paper on dark ones (luminance by ITU-R BT.601).
+pub fn contrast(background: RGBColor) -> RGBColor {
+    let RGBColor(r, g, b) = background;
+    let luminance = 0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b);
+    if luminance < 100.0 { PAPER } else { INK }
 }
 
 const BLUE_RED: [RGBColor; 11] = [

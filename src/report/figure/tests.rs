@@ -183,6 +183,8 @@ fn contraction_profiles_and_paths() {
         state_label: "y",
         times: &t,
         paths: &paths,
+        bands: &[],
+        median: &[],
         initial: &[side],
         terminal: &[side],
     };

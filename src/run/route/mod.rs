@@ -189,11 +189,12 @@ impl Equation<'_> {
         progress: &dyn Progress,
         rerun: &mut dyn FnMut(Arc<TensorGrid>, u32) -> Result<ValueFunction, HjbError>,
     ) {
-        // few enough levels to fit, at distances that the coarser runs share
+        // few enough levels to fit, at distances that the coarser runs share, and towards the end
         let most = (CERTIFY_ALL / self.level_bytes()).max(9);
         let stride = if solved.times.len() <= most { 1 } else { 4 * solved.times.len().div_ceil(4 * most) };
         let last = solved.times.len() - 1;
-        let chosen: Vec<usize> = (0..=last).filter(|k| k % stride == 0 || *k == last).collect();
+        let near_end = |k: usize| (last - k).is_power_of_two();
+        let chosen: Vec<usize> = (0..=last).filter(|&k| k % stride == 0 || k == last || near_end(k)).collect();
         let pick = |all: &[Vec<f64>]| chosen.iter().map(|&k| all[k].clone()).collect();
         let solution = ValueFunction::new(
             self.grid.clone(),
@@ -203,7 +204,7 @@ impl Equation<'_> {
             pick(&solved.controls),
         );
         progress.begin("certificate", 1);
-        let made = self.certifier().and_then(|c| c.finite_horizon(&solution, rerun));
+        let made = self.certifier().and_then(|c| c.finite_horizon(&solution?, rerun));
         progress.end();
         add(&mut solved.report, made);
     }

@@ -86,6 +86,17 @@ impl Equation<'_> {
             self.compare_on_half_grid(certificate, &|grid, linear| Ok(solve(grid, linear)?.0));
         }
         progress.end();
+        let doubts = match &report.solver {
+            Some(SolverInfo::Stationary(info)) => info.notes.clone(),
+            _ => Vec::new(),
+        };
+        for doubt in doubts {
+            let note = format!("not reliable: {doubt}");
+            match &mut made {
+                Ok(certificate) => certificate.notes.push(note),
+                Err(_) => report.reason.push_str(&format!("; {note}")),
+            }
+        }
         add(&mut report, made);
         let (values, controls) = (vec![value.value().to_vec()], vec![value.control().to_vec()]);
         Ok(Solved { times: vec![0.0], values, controls, report, seconds, failure: None })

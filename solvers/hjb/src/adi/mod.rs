@@ -94,7 +94,7 @@ impl<'a> AdiSolver<'a> {
         times.reverse();
         values.reverse();
         controls.reverse();
-        Ok((ValueFunction::new(self.grid.clone(), m, times, values, controls), info))
+        Ok((ValueFunction::new(self.grid.clone(), m, times, values, controls)?, info))
     }
 
     /// Solve, calling `observe` at every level k = N, N-1, ..., 0; nothing is stored.
@@ -126,7 +126,6 @@ impl<'a> AdiSolver<'a> {
         let mut bound = sup(&split.value);
         let mut running_sup = hamiltonian.running_sup();
         let mut watch = CurvatureWatch::new(&hamiltonian, &split.value, bound);
-        let mixed = !hamiltonian.coefficients().cross.is_empty();
         for step in 1..=p.steps {
             let damped = step <= p.damping_steps || p.scheme == AdiScheme::LocallyOneDimensional;
             let parts = if step <= p.damping_steps { 2 } else { 1 };
@@ -156,6 +155,7 @@ impl<'a> AdiSolver<'a> {
                 }
             }
         }
+        let mixed = !hamiltonian.coefficients().cross.is_empty();
         let first_order = p.scheme == AdiScheme::LocallyOneDimensional || (mixed && p.scheme == AdiScheme::Douglas);
         Ok(AdiInfo {
             space: p.space.scheme().name(),

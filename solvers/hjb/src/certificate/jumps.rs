@@ -17,7 +17,7 @@ const JUMP: f64 = 0.5;
 pub(crate) struct Jumps {
     /// The largest one; 0 without jumps.
     pub largest: f64,
-    /// Half a cell times the jump, summed over the region and divided by its volume, mean over the times.
+    /// Half a cell times the jump, summed over the region and divided by its volume, mean over time.
     pub mean: f64,
     /// A node next to the largest one.
     pub point: Vec<f64>,
@@ -66,10 +66,9 @@ pub(crate) fn jumps(v: &ValueFunction, set: &ControlSet, region: &Region, end: f
     let ranges = grid.region_ranges(region)?;
     let nodes: Vec<usize> = grid.region_nodes(Some(region))?.collect();
     let weights = weights(grid, region)?;
-    let mut times = 0;
+    let shares = time_weights(v.times().iter().copied().filter(|t| *t < end), end);
     let mut index = vec![0; grid.dim()];
-    for (q, &t) in v.times().iter().enumerate().filter(|(_, t)| **t < end) {
-        times += 1;
+    for ((q, &t), share) in v.times().iter().enumerate().filter(|(_, t)| **t < end).zip(shares) {
         let (mut largest, mut mean) = (0.0f64, 0.0);
         for (&j, w) in nodes.iter().zip(&weights) {
             grid.multi_index(j, &mut index);
@@ -92,10 +91,22 @@ pub(crate) fn jumps(v: &ValueFunction, set: &ControlSet, region: &Region, end: f
         if q == 0 && t == 0.0 {
             (found.start_largest, found.start_mean) = (largest, mean / m.max(1) as f64);
         }
-        found.mean += mean / m.max(1) as f64;
+        found.mean += share * mean / m.max(1) as f64;
     }
-    found.mean /= f64::from(times.max(1));
     Ok(found)
+}
+
+/// The parts of the time from the first of these times (ascending) to `end` that are nearest to each; they add up to 1.
+/// Equal ones without an end.
+pub(crate) fn time_weights(times: impl Iterator<Item = f64>, end: f64) -> Vec<f64> {
+    let times: Vec<f64> = times.collect();
+    let (Some(&first), count) = (times.first(), times.len()) else { return Vec::new() };
+    if !(end.is_finite() && end > first) {
+        return vec![1.0 / count as f64; count];
+    }
+    let middle = |k: usize| if k == count { end } else { 0.5 * (times[k - 1] + times[k]) };
+    let from = |k: usize| if k == 0 { first } else { middle(k) };
+    (0..count).map(|k| (middle(k + 1) - from(k)) / (end - first)).collect()
 }
 
 /// The parts of the region's volume that belong to its nodes, in the order of its nodes; they add up to 1.
@@ -120,7 +131,7 @@ mod tests {
     fn solution(control: impl Fn(f64) -> f64) -> ValueFunction {
         let grid = Arc::new(TensorGrid::new(vec![Axis::uniform(-1.0, 1.0, 41).unwrap()]).unwrap());
         let v: Vec<f64> = grid.axis(0).nodes().iter().map(|x| control(*x)).collect();
-        ValueFunction::new(grid, 1, vec![0.0, 0.5, 1.0], vec![vec![0.0; 41]; 3], vec![v; 3])
+        ValueFunction::new(grid, 1, vec![0.0, 0.5, 1.0], vec![vec![0.0; 41]; 3], vec![v; 3]).unwrap()
     }
 
     #[test]
@@ -141,6 +152,15 @@ mod tests {
         assert_eq!(jumps(&solution(|x| (-5.0 * x).clamp(-1.0, 1.0)), &bounds, &region, 1.0).unwrap().largest, 0.0);
         assert_eq!(jumps(&switch, &ControlSet::Free, &region, 1.0).unwrap().largest, 0.0);
         assert_eq!(diameter(&ControlSet::Free), f64::INFINITY);
+    }
+
+    #[test]
+    fn times_count_by_the_part_of_the_horizon_that_they_stand_for() {
+        let parts = |times: &[f64], end: f64| time_weights(times.iter().copied(), end);
+        assert_eq!(parts(&[0.0, 0.5, 0.75, 0.875], 1.0), [0.25, 0.375, 0.1875, 0.1875]);
+        assert_eq!(parts(&[0.0], 2.0), [1.0]);
+        assert_eq!(parts(&[0.0], f64::INFINITY), [1.0]);
+        assert!(parts(&[], 1.0).is_empty());
     }
 
     #[test]

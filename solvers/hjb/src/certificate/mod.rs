@@ -115,7 +115,7 @@ impl AccuracyCertificate {
         }
         if !r.converging {
             let order = r.observed_order.unwrap_or(0.0);
-            let at = format!("at x = {} and t = {:.4}", place(&r.worst_point), r.worst_time);
+            let at = format!("at {}", place(&r.worst_point, r.worst_time, end));
             self.notes.push(match &r.at_start {
                 Some(start) if start.converging && start.value_error < r.value_error => format!(
                     "the sup differences of V over all times do not fall under refinement (observed order {order:.2}), worst {at}, \
@@ -129,17 +129,15 @@ impl AccuracyCertificate {
         }
         if let Some(jump) = r.control_jump {
             self.notes.push(format!(
-                "the control jumps by {jump:.3} between neighbouring nodes next to x = {} at t = {:.4}: its sup error is at the \
+                "the control jumps by {jump:.3} between neighbouring nodes next to {}: its sup error is at the \
                  jump, where no grid makes it small; control_mean_error is the figure to quote",
-                place(&jumps.point),
-                jumps.time
+                place(&jumps.point, jumps.time, end)
             ));
-        } else if r.control_observed_order.is_some_and(|p| p < 0.5) {
+        } else if r.control_observed_order.is_some_and(|p| p < richardson::LEAST_ORDER) {
             self.notes.push(format!(
-                "the sup differences of the control do not fall under refinement, worst at x = {} and t = {:.4}: it has a jump or \
+                "the sup differences of the control do not fall under refinement, worst at {}: it has a jump or \
                  a layer there that the grid does not resolve; see control_mean_error",
-                place(&r.control_worst_point),
-                r.control_worst_time
+                place(&r.control_worst_point, r.control_worst_time, end)
             ));
         }
         if r.coarse_nodes.len() < 2 {
@@ -149,10 +147,11 @@ impl AccuracyCertificate {
     }
 }
 
-/// A point for a note.
-fn place(x: &[f64]) -> String {
+/// A point and time for a note; a stationary problem (without end) has no times.
+fn place(x: &[f64], t: f64, end: f64) -> String {
     let shown: Vec<String> = x.iter().map(|x| format!("{x:.4}")).collect();
-    format!("[{}]", shown.join(", "))
+    let time = if end.is_finite() { format!(" and t = {t:.4}") } else { String::new() };
+    format!("x = [{}]{time}", shown.join(", "))
 }
 
 /// Solve the same problem on this coarser grid, with the time step too multiplied by about 2^halvings (second argument).
@@ -223,8 +222,8 @@ impl<'a> Certifier<'a> {
             let window = TimeWindow { times: vec![0.0], values: vec![v.value(0)], centre: 0 };
             residual::residual(self.equation(), v.grid(), &[window], region, self.params.residual)
         };
-        let mut rerun = |grid, halvings| rerun(grid, halvings).map(|s| as_function(&s));
-        self.certify(&as_function(solution), f64::INFINITY, &mut rerun, &windows)
+        let mut rerun = |grid, halvings| rerun(grid, halvings).and_then(|s| as_function(&s));
+        self.certify(&as_function(solution)?, f64::INFINITY, &mut rerun, &windows)
     }
 
     fn equation(&self) -> Equation<'a> {
@@ -261,9 +260,9 @@ impl<'a> Certifier<'a> {
             }
         }
         if let Some((half, ratio)) = coarser.first() {
-            let near = richardson::difference(solution, half, &region, end)?;
+            let near = richardson::difference(solution, half, &region, end, self.target)?;
             let far = match coarser.get(1) {
-                Some((quarter, _)) => Some(richardson::difference(half, quarter, &region, end)?),
+                Some((quarter, _)) => Some(richardson::difference(half, quarter, &region, end, self.target)?),
                 None => None,
             };
             let order = f64::from(self.params.order);

@@ -4,18 +4,23 @@
 //! finer one. The order p is observed from three grids where they are affordable; it is used when it is below the formal
 //! one, so that a kink, which costs order, costs certainty too. Differences that do not fall are reported as they are.
 //! A kink of the data spoils the last moments before T, not t = 0: the figures at t = 0 come apart, with their own order.
+//! Whoever stores the solutions to be compared should store times that approach T geometrically, down to the last ones of
+//! each grid: each pair of grids is then compared as near to T as its coarser one goes, so that errors that depend on (T-t)/h
+//! show their order.
 //! Not seen: whatever all grids share, such as the truncation of the domain.
 
-use crate::certificate::jumps::{Jumps, weights};
+use crate::certificate::jumps::{Jumps, time_weights, weights};
 use crate::error::HjbError;
+use crate::exit::TargetSet;
 use crate::solution::ValueFunction;
 use hjbridge_model::PointBlock;
 use hjbridge_model::grid::{CubicSpline, Extrapolation, Region};
 use hjbridge_model::{Points, ScalarField};
 use serde::Serialize;
 
-/// Observed orders below this count as no convergence.
-const LEAST_ORDER: f64 = 0.5;
+/// Observed orders below this count as no convergence; the last moments before a kink of the data have order 1/2, in the
+/// square root of the time step.
+pub(crate) const LEAST_ORDER: f64 = 0.3;
 
 /// The estimate of the error of V and v on the comparison region.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,7 +30,7 @@ pub struct RichardsonCertificate {
     /// Estimated sup error of the control v (largest component), in units of v; includes `control_time_error`, and is never
     /// more than the diameter of the control set. Where the control jumps it is the jump: see `control_mean_error` there.
     pub control_error: f64,
-    /// Estimated mean error of v over components, times and the region (its integral over the region by the volume).
+    /// Estimated mean error of v over components, time and the region (its integral over both by their sizes).
     pub control_mean_error: f64,
     /// Largest jump of v between neighbouring nodes where it switches: any change for a finite control set, one of half
     /// the width or more for a box; `None` without such jumps.
@@ -45,7 +50,7 @@ pub struct RichardsonCertificate {
     pub observed_order: Option<f64>,
     /// The same for v.
     pub control_observed_order: Option<f64>,
-    /// Order used for V: the least of the formal and the observed one, at least 0.5.
+    /// Order used for V: the least of the formal and the observed one, at least 0.3.
     pub order_used: f64,
     /// Order used for v.
     pub control_order_used: f64,
@@ -138,6 +143,7 @@ pub(crate) fn difference(
     coarse: &ValueFunction,
     region: &Region,
     end: f64,
+    target: Option<&dyn TargetSet>,
 ) -> Result<Difference, HjbError> {
     let (fg, cg) = (fine.grid(), coarse.grid());
     HjbError::check_shape("coarse.grid axes", cg.dim(), fg.dim())?;
@@ -167,6 +173,11 @@ pub(crate) fn difference(
     let rows: Vec<Vec<f64>> = nodes.iter().map(|&j| node(cg, j)).collect();
     let at = PointBlock::from_points(cg.dim(), &rows).unwrap_or_else(|| PointBlock::zeros(cg.dim(), 0));
     let horizon = coarse.times().iter().chain(fine.times()).fold(0.0f64, |s, t| s.max(t.abs()));
+    // where the process has ended there is no control
+    let mut level = vec![1.0; nodes.len()];
+    if let Some(target) = target {
+        target.level(at.as_points(), &mut level);
+    }
     let weights = weights(cg, region)?;
     let mut found = Difference {
         all: Gap::default(),
@@ -179,7 +190,7 @@ pub(crate) fn difference(
         nested: places.is_some(),
         coarse_nodes: cg.shape().to_vec(),
     };
-    let mut sampled = vec![0.0; nodes.len()];
+    let (mut sampled, mut compared) = (vec![0.0; nodes.len()], Vec::new());
     for (k, &t) in coarse.times().iter().enumerate() {
         let Some(q) = fine.times().iter().position(|s| (s - t).abs() <= 1e-12 * horizon) else { continue };
         // At the end all solutions are the data.
@@ -200,7 +211,7 @@ pub(crate) fn difference(
         }
         for c in 0..m {
             sample(fine, &fine.control(q)[c * fg.len()..][..fg.len()], places.as_deref(), at.as_points(), &mut sampled)?;
-            for (s, &j) in nodes.iter().enumerate() {
+            for (s, &j) in nodes.iter().enumerate().filter(|(s, _)| level[*s] > 0.0) {
                 let gap = (coarse.control(k)[c * cg.len() + j] - sampled[s]).abs();
                 now.control = now.control.max(gap);
                 now.control_mean += weights[s] * gap / m as f64;
@@ -211,7 +222,7 @@ pub(crate) fn difference(
                 }
             }
         }
-        found.all.control_mean += now.control_mean;
+        compared.push((t, now.control_mean));
         if t.abs() <= 1e-12 * horizon && end.is_finite() {
             found.start = Some(now);
         }
@@ -220,7 +231,8 @@ pub(crate) fn difference(
         let times = format!("{:?}", coarse.times());
         return Err(HjbError::invalid("coarse.times", times, "a time before the end that both solutions store"));
     }
-    found.all.control_mean /= found.times as f64;
+    let shares = time_weights(compared.iter().map(|c| c.0), end);
+    found.all.control_mean = shares.iter().zip(&compared).map(|(w, c)| w * c.1).sum();
     Ok(found)
 }
 

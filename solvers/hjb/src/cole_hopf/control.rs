@@ -12,9 +12,10 @@ use crate::exit::TargetRows;
 use crate::faces::{Face, Faces};
 use crate::geometry::Geometry;
 use crate::hamiltonian::Hamiltonian;
+use crate::prescribed_control::ControlContinuation;
 use hjbridge_model::grid::TensorGrid;
 
-/// Write v for V in the sign of the maximisation, m x n; zero at prescribed nodes. O(d n), O(n m^3) with full matrices.
+/// Write v for V in the sign of the maximisation, m x n; continued to prescribed nodes. O(d n), O(n m^3) with full matrices.
 pub(super) fn control(hamiltonian: &Hamiltonian<'_>, value: &[f64], out: &mut [f64]) {
     let (c, target) = (hamiltonian.coefficients(), hamiltonian.target());
     let Geometry { grid, faces, .. } = hamiltonian.geometry();
@@ -45,8 +46,8 @@ pub(super) fn control(hamiltonian: &Hamiltonian<'_>, value: &[f64], out: &mut [f
             }
         }
     }
-    for (j, _) in target.into_iter().flat_map(|t| t.values()) {
-        out.chunks_exact_mut(n).for_each(|out| out[*j] = 0.0);
+    if let Some(target) = target {
+        ControlContinuation::new(grid, target.nodes(), &hamiltonian.control_set).apply(out, n);
     }
 }
 

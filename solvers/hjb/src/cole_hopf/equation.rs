@@ -66,20 +66,33 @@ impl LogEquation {
     ) -> Result<(), HjbError> {
         hamiltonian.apply_open(&mut self.policy, true, &mut self.operator);
         let Operator { generator, running } = &mut self.operator;
+        if generator.flat_shifts().len() != self.rates.flat_shifts().len() {
+            return Err(HjbError::Unsupported {
+                what: "cross diffusion that appears only now".into(),
+                t,
+                point: Vec::new(),
+                allowed: "for the Cole-Hopf route correlations seen at 0, T or three times between (HjbSolver takes any)",
+            });
+        }
         running.iter_mut().for_each(|l| *l = *l / beta - rate_taken);
         self.cut.clear();
         self.fixed.clear();
         let nodes = &hamiltonian.coefficients().nodes;
         if let Some(target) = hamiltonian.target() {
             let diagonal = generator.diagonal(0).to_vec();
-            for e in &target.edges {
-                let rate = &mut generator.diagonal_mut(2 * e.axis + 1 + usize::from(e.upper))[e.node];
-                if *rate < -ROUNDING * diagonal[e.node].abs() {
-                    let point = (0..nodes.dim()).map(|i| nodes.coord(i)[e.node]).collect();
-                    let cause = ViolationCause::CellPeclet;
-                    return Err(HjbError::NotMonotone { node: e.node, point, axis: e.axis, t, rate: *rate, cause });
+            let dim = nodes.dim();
+            for (number, node, value) in target.cut_rates(dim) {
+                let rate = &mut generator.diagonal_mut(number)[node];
+                if *rate < -ROUNDING * diagonal[node].abs() {
+                    let point = (0..dim).map(|i| nodes.coord(i)[node]).collect();
+                    // Corners come after the neighbours on the axes.
+                    let (axis, cause) = match (number - 1) / 2 {
+                        axis if axis < dim => (axis, ViolationCause::CellPeclet),
+                        _ => (0, ViolationCause::CrossTerm),
+                    };
+                    return Err(HjbError::NotMonotone { node, point, axis, t: Some(t), rate: *rate, cause });
                 }
-                self.cut.push(CutRate { node: e.node, rate: rate.max(0.0), data: e.value / beta - shift });
+                self.cut.push(CutRate { node, rate: rate.max(0.0), data: value / beta - shift });
                 *rate = 0.0;
             }
             self.fixed.extend(target.values().iter().map(|&(j, g)| (j, g / beta - shift)));

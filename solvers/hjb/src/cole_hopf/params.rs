@@ -69,7 +69,7 @@ impl ColeHopfParams {
 pub struct StationaryColeHopfParams {
     /// Space scheme.
     pub space: Space,
-    /// Condition at the faces of the box, for phi.
+    /// Condition at the faces of the box, for phi; reflecting by default, as in [`crate::StationaryParams`].
     pub boundary: Faces,
     /// Linear solver; `Auto` is a direct one in one and two dimensions.
     pub linear: LinearSolverChoice,
@@ -88,7 +88,7 @@ impl Default for StationaryColeHopfParams {
     fn default() -> Self {
         StationaryColeHopfParams {
             space: Space::default(),
-            boundary: Faces::default(),
+            boundary: Faces::reflecting(),
             linear: LinearSolverChoice::default(),
             sense: Sense::default(),
             tolerance: 1e-10,

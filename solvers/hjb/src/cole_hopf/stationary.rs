@@ -55,7 +55,7 @@ impl<'a> StationaryColeHopf<'a> {
         params.validate()?;
         HjbError::check_shape("grid axes", grid.dim(), model.dim())?;
         check_form(model)?;
-        Ok(StationaryColeHopf { model, grid, params, exit: ExitData::default() })
+        Ok(StationaryColeHopf { model, grid: params.boundary.mark(grid), params, exit: ExitData::default() })
     }
 
     /// End the process when it hits `target`, with [`TargetSet::value_at`] t = 0 as reward (cost, when minimising).
@@ -81,7 +81,12 @@ impl<'a> StationaryColeHopf<'a> {
         self.exit.update(&mut hamiltonian, self.model, p.sense, 0.0)?;
         let beta = temperature(hamiltonian.coefficients(), 0.0, None)?;
         let mut equation = LogEquation::new(&hamiltonian);
-        equation.read(&mut hamiltonian, beta, 0.0, (0.0, 0.0))?;
+        equation.read(&mut hamiltonian, beta, 0.0, (0.0, 0.0)).map_err(|e| match e {
+            HjbError::NotMonotone { node, point, axis, rate, cause, .. } => {
+                HjbError::NotMonotone { node, point, axis, t: None, rate, cause }
+            }
+            e => e,
+        })?;
         if equation.fixed.is_empty() {
             return Err(HjbError::invalid("target", "none", "a target set or a Dirichlet face"));
         }
@@ -89,7 +94,7 @@ impl<'a> StationaryColeHopf<'a> {
             LinearSolverChoice::Auto if d == 2 => LinearSolverChoice::SparseLu,
             other => other,
         };
-        let linear = |source: LinearError| HjbError::Linear { t: 0.0, source };
+        let linear = |source: LinearError| HjbError::StationaryLinear { source };
         let mut system = LogSystem::new(&equation.rates, choice).map_err(linear)?;
         // The largest value given: an upper bound of log phi where l <= 0.
         let data = equation.fixed.iter().map(|f| f.1).chain(equation.cut.iter().map(|c| c.data));
@@ -99,9 +104,9 @@ impl<'a> StationaryColeHopf<'a> {
             system.solve(&equation, stage, &mut theta, false, p.tolerance, p.max_iterations).map_err(
                 |failure| match failure {
                     Failure::Linear(source) => linear(source),
-                    Failure::NotPositive => HjbError::BlowUp { t: 0.0, sup: f64::INFINITY, limit: f64::MAX },
+                    Failure::NotPositive => HjbError::InfiniteReward { point: Vec::new() },
                     Failure::NoConvergence { iterations, change, residual } => {
-                        HjbError::NoConvergence { t: 0.0, iterations, value_change: beta * change, residual: beta * residual }
+                        HjbError::NoConvergence { t: None, iterations, value_change: beta * change, residual: beta * residual }
                     }
                 },
             )?;

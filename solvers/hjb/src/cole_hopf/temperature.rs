@@ -11,7 +11,7 @@ use hjbridge_model::{ControlCost, ControlSet, ControlledDiffusion};
 /// Largest relative difference of sigma sigma' and beta G R^{-1} G'.
 const TOLERANCE: f64 = 1e-9;
 
-const ALLOWED: &str = "G R^{-1} G' = sigma sigma'/beta with one constant beta > 0 (use `HjbSolver` otherwise)";
+const ALLOWED: &str = "G R^{-1} G' = sigma sigma'/beta with one constant beta > 0 (the monotone route takes the others)";
 
 /// What must hold of the model besides its coefficients: quadratic cost, free control, no discount.
 pub(super) fn check_form(model: &dyn ControlledDiffusion) -> Result<(), HjbError> {
@@ -19,16 +19,20 @@ pub(super) fn check_form(model: &dyn ControlledDiffusion) -> Result<(), HjbError
         what,
         t: 0.0,
         point: Vec::new(),
-        allowed: "a free control of quadratic cost without discount, for which log V is linearised (use `HjbSolver` otherwise)",
+        allowed: "a free control of quadratic cost without discount, for which exp(V/beta) solves a linear equation (the monotone route takes the others)",
     };
     if model.control_dim() == 0 {
-        return Err(unsupported("control_dim = 0".into()));
+        return Err(unsupported("there is no control (control_dim = 0)".into()));
     }
-    if model.control_set() != ControlSet::Free {
-        return Err(unsupported(format!("control_set = {:?}", model.control_set())));
+    match model.control_set() {
+        ControlSet::Free => {}
+        ControlSet::Box { .. } => return Err(unsupported("the control is bounded by a box (control_set)".into())),
+        ControlSet::Finite { controls } => {
+            return Err(unsupported(format!("the control is one of a finite set of {} (control_set)", controls.len())));
+        }
     }
     if model.control_cost() != ControlCost::Quadratic {
-        return Err(unsupported(format!("control_cost = {:?}", model.control_cost())));
+        return Err(unsupported("the cost of the control is general, not quadratic (control_cost)".into()));
     }
     let discount = model.discount();
     if discount == 0.0 { Ok(()) } else { Err(unsupported(format!("discount = {discount}"))) }

@@ -67,7 +67,7 @@ impl<'a> ColeHopfSolver<'a> {
         params.validate()?;
         check_model(model, &grid)?;
         check_form(model)?;
-        Ok(ColeHopfSolver { model, grid, params, exit: ExitData::default() })
+        Ok(ColeHopfSolver { model, grid: params.boundary.mark(grid), params, exit: ExitData::default() })
     }
 
     /// End the process when it hits `target` before T, for the reward (the cost, when minimising) given there.
@@ -106,7 +106,7 @@ impl<'a> ColeHopfSolver<'a> {
         times.reverse();
         values.reverse();
         controls.reverse();
-        Ok((ValueFunction::new(self.grid.clone(), m, times, values, controls), info))
+        Ok((ValueFunction::new(self.grid.clone(), m, times, values, controls)?, info))
     }
 
     /// Solve, calling `observe` at every level k = N, N-1, ..., 0; nothing is stored.
@@ -187,7 +187,7 @@ impl<'a> ColeHopfSolver<'a> {
                 Failure::Linear(source) => HjbError::Linear { t, source },
                 Failure::NotPositive => HjbError::BlowUp { t, sup: f64::INFINITY, limit: f64::MAX },
                 Failure::NoConvergence { iterations, change, residual } => {
-                    HjbError::NoConvergence { t, iterations, value_change: beta * change, residual: beta * residual }
+                    HjbError::NoConvergence { t: Some(t), iterations, value_change: beta * change, residual: beta * residual }
                 }
             })?;
             log_range = widen(log_range, range(&theta), shift);

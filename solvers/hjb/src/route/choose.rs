@@ -54,8 +54,11 @@ impl<'a> RouteSolver<'a> {
             None => middle(&grid)?,
         };
         grid.region_ranges(&region)?;
-        let problem = Problem { model, sense: params.monotone.sense, obstacle: None, target: None, faces: None };
-        Ok(RouteSolver { problem, grid, params, times, region })
+        let horizon = model.horizon();
+        let before = times.iter().rev().find(|t| **t < horizon * (1.0 - 1e-12));
+        let least = horizon - before.copied().unwrap_or(0.0);
+        let problem = Problem { least, model, sense: params.monotone.sense, obstacle: None, target: None, faces: None };
+        Ok(RouteSolver { problem, grid: params.monotone.boundary.mark(grid), params, times, region })
     }
 
     /// Allow to stop at any time for this reward (the cost, when minimising). Only the monotone route treats that.
@@ -105,7 +108,7 @@ impl<'a> RouteSolver<'a> {
         times.reverse();
         values.reverse();
         controls.reverse();
-        Ok((ValueFunction::new(self.grid.clone(), m, times, values, controls), info))
+        Ok((ValueFunction::new(self.grid.clone(), m, times, values, controls)?, info))
     }
 
     /// Solve, calling `observe` at each output time, the latest first, as soon as it is reached at full size: what was

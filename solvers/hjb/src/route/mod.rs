@@ -17,7 +17,9 @@
 //!
 //! * Richardson's estimate of its error is below the error of the monotone route, the latter scaled to the same work,
 //! * its differences fall with order 1 at least, or nothing but the tolerance in time is left of the error,
-//! * it agrees with the monotone solution on a coarser grid within the estimates of both.
+//! * it agrees with the monotone solution on a coarser grid within the estimates of both, or its residual is so small against
+//!   their distance that this must be the error of the monotone one (which has order 1 only where diffusion degenerates,
+//!   whatever its estimate assumes).
 //!
 //! A switch or a layer that the grid does not resolve costs the observed order and with it the certificate; then the
 //! monotone route, which converges to the viscosity solution whatever the data, solves at full size. All decisions are

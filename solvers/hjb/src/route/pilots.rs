@@ -2,7 +2,7 @@
 
 use crate::certificate::residual::{Equation, residual};
 use crate::certificate::richardson::{Difference, Gap, difference};
-use crate::certificate::{AccuracyCertificate, CoarseGrid, coarsen};
+use crate::certificate::{AccuracyCertificate, CoarseGrid, ResidualCertificate, coarsen};
 use crate::error::HjbError;
 use crate::params::HjbParams;
 use crate::route::choose::{Observer, RouteSolver};
@@ -20,7 +20,7 @@ const STEP_MULTIPLE: usize = 64;
 /// Tolerance of the pilot solutions of the high-order route.
 const PILOT_TOLERANCE: f64 = 1e-5;
 /// The error in time is measured on the quarter grid with a tolerance this many times larger.
-const LOOSER: f64 = 8.0;
+pub(super) const LOOSER: f64 = 8.0;
 /// The error in time of the integrators falls at least like this power of the tolerance.
 pub(super) const TOLERANCE_POWER: f64 = 2.0 / 3.0;
 
@@ -113,7 +113,7 @@ impl RouteSolver<'_> {
     ) -> Result<Run, HjbError> {
         let params = SmoothParams {
             order: self.params.order,
-            integrator: self.params.integrator.unwrap_or(integrator(self.grid.dim())),
+            integrator: self.integrator(),
             rtol: tolerance,
             atol: tolerance,
             memory_limit: self.params.monotone.memory_limit,
@@ -162,6 +162,11 @@ impl RouteSolver<'_> {
         Ok(Pilots { half, quarter, time_error, seconds: clock.elapsed().as_secs_f64() })
     }
 
+    /// The integrator of the high-order route.
+    pub(super) fn integrator(&self) -> Integrator {
+        self.params.integrator.unwrap_or(integrator(self.grid.dim()))
+    }
+
     pub(super) fn pilot_tolerance(&self) -> f64 {
         self.params.tolerance.map_or(PILOT_TOLERANCE, |t| t.max(PILOT_TOLERANCE))
     }
@@ -173,7 +178,8 @@ impl RouteSolver<'_> {
     }
 
     pub(super) fn gap(&self, fine: &Run, coarse: &Run) -> Result<Difference, HjbError> {
-        difference(&fine.kept, &coarse.kept, &self.region, self.problem.model.horizon())
+        let Problem { model, target, .. } = self.problem;
+        difference(&fine.kept, &coarse.kept, &self.region, model.horizon(), target.map(|t| t.0))
     }
 
     /// Work at full size from a run this many halvings below.
@@ -194,24 +200,27 @@ impl RouteSolver<'_> {
         full: &Run,
         half: Option<(&Run, f64)>,
     ) -> Result<(), HjbError> {
-        let Problem { model, sense, obstacle, target, .. } = self.problem;
-        let equation = Equation { model, sense, obstacle, target: target.map(|t| t.0) };
-        let of = |run: &Run| {
-            let mut windows = run.windows(model.horizon());
-            windows.truncate(self.params.residual.times);
-            residual(equation, run.kept.grid(), &windows, &self.region, self.params.residual)
-        };
-        match of(full) {
+        let model = self.problem.model;
+        match self.residual_of(full) {
             Err(e) => certificate.notes.push(format!("no residual: {e}")),
             Ok(mut found) => {
                 if let Some((half, ratio)) = half {
-                    let coarse = of(half)?;
+                    let coarse = self.residual_of(half)?;
                     found.order = (found.sup > 0.0 && coarse.sup > 0.0).then(|| (coarse.sup / found.sup).ln() / ratio.ln());
                 }
                 certificate.residual = Some(found);
             }
         }
         certificate.annotate(model, &full.kept, &self.region, model.horizon())
+    }
+
+    /// The residual of a run that kept the levels for it.
+    pub(super) fn residual_of(&self, run: &Run) -> Result<ResidualCertificate, HjbError> {
+        let Problem { model, sense, obstacle, target, .. } = self.problem;
+        let equation = Equation { model, sense, obstacle, target: target.map(|t| t.0) };
+        let mut windows = run.windows(model.horizon());
+        windows.truncate(self.params.residual.times);
+        residual(equation, run.kept.grid(), &windows, &self.region, self.params.residual)
     }
 
     /// sup |V| over the region at the times kept.

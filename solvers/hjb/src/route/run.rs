@@ -15,7 +15,7 @@ use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
 
-/// Fractions of the horizon at which solutions are compared.
+/// Fractions of the horizon at which solutions are compared, besides times that approach its end geometrically.
 const COMPARED: [f64; 9] = [0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 0.9375];
 /// Fractions of the horizon around which residuals are taken.
 const TESTED: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 0.9375];
@@ -25,6 +25,8 @@ const DENSE_LEVELS: usize = 256;
 /// The problem, whatever the route.
 #[derive(Clone, Copy)]
 pub(crate) struct Problem<'a> {
+    /// Distance to the end of the last time before it that is of interest.
+    pub least: f64,
     pub model: &'a dyn ControlledDiffusion,
     pub sense: Sense,
     pub obstacle: Option<&'a dyn Obstacle>,
@@ -112,9 +114,27 @@ fn window_levels(levels: usize) -> Vec<(std::ops::Range<usize>, usize)> {
         .collect()
 }
 
-/// The times to keep, ascending; with those of the residual if wanted.
-fn kept_times(horizon: f64, levels: usize, residual: bool) -> Vec<f64> {
-    let mut times: Vec<f64> = COMPARED.iter().map(|f| f * horizon).collect();
+/// Times that approach the end geometrically from the last of [`COMPARED`] on, down to a distance `least` before it: where V
+/// is singular at the end its error is largest next to it.
+fn before_end(horizon: f64, least: f64) -> Vec<f64> {
+    let mut distances: Vec<f64> = (5..60).map(|k| horizon * 0.5f64.powi(k)).take_while(|d| *d > 1.01 * least).collect();
+    if least > 0.0 && least < horizon * (1.0 - COMPARED[COMPARED.len() - 1]) {
+        distances.push(least);
+    }
+    distances.into_iter().map(|d| horizon - d).collect()
+}
+
+/// The same for a solution at levels: those at 1, 2, 4, ... steps before the end, the nearest about `least` before it. Two
+/// solutions share those that the coarser one has.
+fn levels_before_end(horizon: f64, levels: usize, least: f64) -> Vec<f64> {
+    let far = |steps: &usize| 1.5 * (*steps as f64) * horizon > 1.01 * least * levels as f64;
+    let doubled = std::iter::successors(Some(1usize), |steps| steps.checked_mul(2)).take_while(|steps| 16 * steps < levels);
+    doubled.filter(far).map(|steps| level_time(levels - steps, levels, horizon)).collect()
+}
+
+/// The times to keep, ascending: those compared, `near` the end among them, and those of the residual if wanted.
+fn kept_times(horizon: f64, levels: usize, residual: bool, near: Vec<f64>) -> Vec<f64> {
+    let mut times: Vec<f64> = COMPARED.iter().map(|f| f * horizon).chain(near).collect();
     if residual {
         times.extend(window_levels(levels).into_iter().flat_map(|(range, _)| range).map(|k| level_time(k, levels, horizon)));
     }
@@ -163,7 +183,7 @@ impl<'o> Split<'o> {
         }
     }
 
-    fn finish(mut self, grid: Arc<TensorGrid>, m: usize) -> ValueFunction {
+    fn finish(mut self, grid: Arc<TensorGrid>, m: usize) -> Result<ValueFunction, HjbError> {
         self.times.reverse();
         self.values.reverse();
         self.controls.reverse();
@@ -191,7 +211,8 @@ pub(crate) fn monotone<'o>(
     if let Some(faces) = problem.faces {
         solver = solver.with_face_values(faces);
     }
-    let mut split = Split::new(kept_times(horizon, params.steps, residual), emit, horizon, observe);
+    let keep = kept_times(horizon, params.steps, residual, levels_before_end(horizon, params.steps, problem.least));
+    let mut split = Split::new(keep, emit, horizon, observe);
     let times = split.union(horizon);
     let set = problem.model.control_set();
     let info = {
@@ -199,7 +220,7 @@ pub(crate) fn monotone<'o>(
         let mut sink = LevelSink::new(&times, horizon, params.steps, &set, &mut receive);
         solver.solve_observed(&mut |view| sink.take(view.step, view.value, view.control))?
     };
-    let kept = split.finish(grid.clone(), problem.model.control_dim());
+    let kept = split.finish(grid.clone(), problem.model.control_dim())?;
     Ok(Run { kept, levels: params.steps, info: RunInfo::Monotone(Box::new(info)) })
 }
 
@@ -230,14 +251,15 @@ pub(crate) fn cole_hopf<'o>(
     if let Some(faces) = problem.faces {
         solver = solver.with_face_values(faces);
     }
-    let mut split = Split::new(kept_times(horizon, params.steps, residual), emit, horizon, observe);
+    let keep = kept_times(horizon, params.steps, residual, levels_before_end(horizon, params.steps, problem.least));
+    let mut split = Split::new(keep, emit, horizon, observe);
     let times = split.union(horizon);
     let info = {
         let mut receive = |t: f64, value: &[f64], control: &[f64]| split.take(t, value, control);
         let mut sink = LevelSink::new(&times, horizon, params.steps, &problem.model.control_set(), &mut receive);
         solver.solve_observed(&mut |view| sink.take(view.step, view.value, view.control))?
     };
-    let kept = split.finish(grid.clone(), problem.model.control_dim());
+    let kept = split.finish(grid.clone(), problem.model.control_dim())?;
     Ok(Run { kept, levels: params.steps, info: RunInfo::ColeHopf(Box::new(info)) })
 }
 
@@ -251,7 +273,8 @@ pub(crate) fn high_order<'o>(
     observe: &'o mut Observe<'o>,
 ) -> Result<Run, HjbError> {
     let horizon = problem.model.horizon();
-    let mut split = Split::new(kept_times(horizon, DENSE_LEVELS, residual), emit, horizon, observe);
+    let keep = kept_times(horizon, DENSE_LEVELS, residual, before_end(horizon, problem.least));
+    let mut split = Split::new(keep, emit, horizon, observe);
     let oriented = Oriented { model: problem.model, sense: problem.sense };
     let params = SmoothParams { output: Output::Times(split.union(horizon)), ..params };
     let mut shown = vec![0.0; grid.len()];
@@ -260,7 +283,7 @@ pub(crate) fn high_order<'o>(
         problem.sense.orient(&mut shown);
         split.take(view.t, &shown, view.control);
     })?;
-    let kept = split.finish(grid.clone(), problem.model.control_dim());
+    let kept = split.finish(grid.clone(), problem.model.control_dim())?;
     Ok(Run { kept, levels: DENSE_LEVELS, info: RunInfo::HighOrder(Box::new(info)) })
 }
 

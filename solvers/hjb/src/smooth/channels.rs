@@ -103,7 +103,7 @@ impl<'a> NodeModel<'a> {
         HjbError::check_shape("grid axes", nodes.dim(), d)?;
         let unsupported =
             |what: String, allowed: &'static str| HjbError::Unsupported { what, t: 0.0, point: Vec::new(), allowed };
-        let other = "controls that are free or in a box, with a quadratic cost (`HjbSolver` takes the others)";
+        let other = "controls that are free or in a box, with a quadratic cost (the monotone route takes the others)";
         if let ControlSet::Finite { controls } = model.control_set() {
             return Err(unsupported(format!("a finite set of {} controls in the high-order solver", controls.len()), other));
         }
@@ -240,6 +240,9 @@ impl<'a> NodeModel<'a> {
         t: f64,
     ) -> Result<Vec<Channel>, HjbError> {
         let m = self.layout.controls;
+        if m == 0 {
+            return Ok(Vec::new());
+        }
         match matrix {
             MatrixCoefficient::Scaled(c) => {
                 if rows != m {

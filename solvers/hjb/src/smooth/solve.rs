@@ -86,7 +86,7 @@ impl<'a> SmoothSolver<'a> {
         })?;
         values.reverse();
         controls.reverse();
-        Ok((ValueFunction::new(self.grid.clone(), m, self.times.clone(), values, controls), info))
+        Ok((ValueFunction::new(self.grid.clone(), m, self.times.clone(), values, controls)?, info))
     }
 
     /// Solve, calling `observe` at every output time, the latest first; nothing is stored. [`LevelView::level`] is the number

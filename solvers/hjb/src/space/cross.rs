@@ -15,14 +15,23 @@
 //! On the faces of either axis the term is left out: on a reflecting face V_i = 0 all along it, so V_ij = 0 exactly (the
 //! reflection is along the normal); an extrapolated face has no second differences either. A neighbour replaced by the
 //! boundary of a target set at distance d < h is brought in by the parabola through the three values on the axis, which
-//! keeps exactness on quadratics; a corner inside the set carries the set's data there, which must continue smoothly inside.
+//! keeps exactness on quadratics. A corner inside the set is replaced by the point at which the diagonal meets the boundary,
+//! the part theta of the way: with V(theta h+, theta k+) from the data, and V(theta h+, 0) and V(0, theta k+) from the
+//! parabolas on the axes, the bracket over theta^2 is exact on quadratics again, and shares in proportion to theta cancel the
+//! third-order terms that cancel elsewhere. On uniform axes this is the three-point formula for unequal distances on the
+//! diagonal (Shortley-Weller), the rates left on the axes are (a_ii - |a_ij| h/k)/(h- (h- + h+)) with the distances in use,
+//! and all are non-negative under the same condition as elsewhere: order 2 up to the boundary of the set.
 //! References: J. F. Bonnans, H. Zidani, Consistency of generalized finite difference schemes for the stochastic HJB
 //! equation, SIAM J. Numer. Anal. 41 (2003) 1008-1021; P. A. Forsyth, G. Labahn, J. Comput. Finance 11 (2007) 1-44.
 
 use super::rates::AxisRates;
 use crate::coefficients::CrossDiffusion;
+use crate::exit::CutCorner;
 use crate::geometry::{AxisGeometry, Geometry};
 use crate::stencil::StencilMatrix;
+
+/// A rate that is this small against what it was is no negative one.
+const ROUNDING: f64 = 1e-13;
 
 /// The rates to one kind of corner.
 struct Corner {
@@ -35,6 +44,15 @@ struct Corner {
 struct Pair {
     axes: (usize, usize),
     slots: [Option<usize>; 16],
+    /// Parts of the diagonals to the four corners (numbered as the slots) outside a target set, n entries each.
+    parts: Option<Box<[Vec<f64>; 4]>>,
+}
+
+impl Pair {
+    /// The part of the diagonal outside the target set.
+    fn part(&self, node: usize, (upper_i, upper_j): (bool, bool)) -> f64 {
+        self.parts.as_ref().map_or(1.0, |parts| parts[slot(upper_i, upper_j, false, false)][node])
+    }
 }
 
 /// Place among the slots.
@@ -65,10 +83,11 @@ impl Distances {
         self.used.iter().all(|d| d.is_finite())
     }
 
-    /// Weights (to the lower, to the upper neighbour) that stand for the neighbour of the grid on one side.
-    fn weights(&self, upper: bool) -> (f64, f64) {
+    /// Weights (to the lower, to the upper neighbour) that stand for the point on one side at this part of the way to the
+    /// neighbour of the grid.
+    fn weights(&self, upper: bool, part: f64) -> (f64, f64) {
         let [minus, plus] = self.used;
-        let s = if upper { self.grid[1] } else { -self.grid[0] };
+        let s = part * if upper { self.grid[1] } else { -self.grid[0] };
         (s * (s - plus) / (minus * (minus + plus)), s * (s + minus) / (plus * (plus + minus)))
     }
 }
@@ -97,7 +116,7 @@ impl CrossRates {
                 *place = Some(corners.len());
                 corners.push(Corner { shift, flat, rate: vec![0.0; n] });
             }
-            pairs.push(Pair { axes: (i, k), slots });
+            pairs.push(Pair { axes: (i, k), slots, parts: None });
         }
         (!pairs.is_empty()).then_some(CrossRates { pairs, corners })
     }
@@ -105,6 +124,24 @@ impl CrossRates {
     /// The shifts of the corners.
     pub fn shifts(&self) -> impl Iterator<Item = &Vec<isize>> {
         self.corners.iter().map(|c| &c.shift)
+    }
+
+    /// Let the diagonals to these corners end at the boundary of a target set, and tell each its kind and distance; corners of
+    /// pairs that this was not made for are left alone.
+    pub fn cut(&mut self, cut: &mut [CutCorner]) {
+        let n = self.corners.first().map_or(0, |c| c.rate.len());
+        for c in cut {
+            let Some(pair) = self.pairs.iter_mut().find(|p| p.axes == c.axes) else { continue };
+            let place = slot(c.upper.0, c.upper.1, false, false);
+            let Some(kind) = pair.slots[place] else { continue };
+            (c.kind, c.flat) = (Some(kind), self.corners[kind].flat);
+            pair.parts.get_or_insert_with(|| Box::new(std::array::from_fn(|_| vec![1.0; n])))[place][c.node] = c.fraction;
+        }
+    }
+
+    /// The rate of a node to its corner of this kind.
+    pub fn rate(&self, kind: usize, node: usize) -> f64 {
+        self.corners[kind].rate[node]
     }
 
     /// Set the rates to the corners for these a_ij and take them from the rates on the axes.
@@ -121,20 +158,30 @@ impl CrossRates {
                 }
                 // Sides on axis k of the corners above and below on axis i.
                 let sides = if a > 0.0 { [(true, true), (false, false)] } else { [(true, false), (false, true)] };
-                let rates = |axis: usize, upper: bool| if upper { axes[axis].plus[j] } else { axes[axis].minus[j] };
-                let area = sides.map(|(u, v)| di.grid[usize::from(u)] * dk.grid[usize::from(v)]);
-                let most = [0, 1].map(|c| area[c] * rates(i, sides[c].0).min(rates(k, sides[c].1)));
-                let (size, half) = (a.abs(), 0.5 * a.abs());
-                let (least, top) = (size - most[1], most[0]);
-                let share = if least <= top { half.max(least).min(top) } else { half };
-                for ((u, v), w) in sides.into_iter().zip([share / area[0], (size - share) / area[1]]) {
-                    for (axis, upper, distances) in [(i, u, di), (k, v, dk)] {
-                        let (lower_weight, upper_weight) = distances.weights(upper);
-                        axes[axis].minus[j] -= w * lower_weight;
-                        axes[axis].plus[j] -= w * upper_weight;
-                    }
-                    for (wrap_i, share_i) in gi.neighbours(j, u) {
-                        for (wrap_k, share_k) in gk.neighbours(j, v) {
+                let parts = sides.map(|side| pair.part(j, side));
+                // Of each corner: the area of its bracket, and what the bracket takes from the four rates on the axes.
+                let area = [0, 1].map(|c| {
+                    let (u, v) = sides[c];
+                    di.grid[usize::from(u)] * dk.grid[usize::from(v)] * parts[c] * parts[c]
+                });
+                let taken = [0, 1].map(|c| {
+                    let (u, v) = sides[c];
+                    let (on_i, on_k) = (di.weights(u, parts[c]), dk.weights(v, parts[c]));
+                    [on_i.0, on_i.1, on_k.0, on_k.1].map(|w| w / area[c])
+                });
+                let rates = [axes[i].minus[j], axes[i].plus[j], axes[k].minus[j], axes[k].plus[j]];
+                let share = share(a.abs(), parts, rates, taken);
+                let shares = [share, a.abs() - share];
+                for (s, axis) in [i, i, k, k].into_iter().enumerate() {
+                    let rate = if s % 2 == 0 { &mut axes[axis].minus[j] } else { &mut axes[axis].plus[j] };
+                    *rate -= shares[0] * taken[0][s] + shares[1] * taken[1][s];
+                }
+                for (c, (u, v)) in sides.into_iter().enumerate() {
+                    let w = shares[c] / area[c];
+                    // A diagonal that is cut ends before the end of a periodic axis.
+                    let whole = if parts[c] < 1.0 { Some([(false, 1.0), (true, 0.0)]) } else { None };
+                    for (wrap_i, share_i) in whole.unwrap_or_else(|| gi.neighbours(j, u)) {
+                        for (wrap_k, share_k) in whole.unwrap_or_else(|| gk.neighbours(j, v)) {
                             if let Some(c) = pair.slots[slot(u, v, wrap_i, wrap_k)] {
                                 self.corners[c].rate[j] += w * share_i * share_k;
                             }
@@ -165,4 +212,28 @@ impl CrossRates {
             }
         }
     }
+}
+
+/// The share of |a_ij| = `size` that goes to the first of two corners: in proportion to the parts of their diagonals, and as
+/// far from that as it takes to keep the rates on the axes non-negative, of which a unit given to a corner takes `taken`;
+/// where that is impossible, the proportion.
+fn share(size: f64, parts: [f64; 2], rates: [f64; 4], taken: [[f64; 4]; 2]) -> f64 {
+    let wanted = size * parts[0] / (parts[0] + parts[1]);
+    let left = |s: usize, share: f64| rates[s] - share * taken[0][s] - (size - share) * taken[1][s];
+    if (0..4).all(|s| left(s, wanted) >= -ROUNDING * rates[s].abs()) {
+        return wanted;
+    }
+    let (mut least, mut most) = (0.0f64, size);
+    for s in 0..4 {
+        // What is left falls with the share at this speed.
+        let (speed, room) = (taken[0][s] - taken[1][s], rates[s] - size * taken[1][s]);
+        if speed > 0.0 {
+            most = most.min(room / speed);
+        } else if speed < 0.0 {
+            least = least.max(room / speed);
+        } else if room < 0.0 {
+            return wanted;
+        }
+    }
+    if least <= most { wanted.max(least).min(most) } else { wanted }
 }

@@ -121,6 +121,11 @@ impl SpaceRates {
         SpaceRates { scheme, axes, cross: CrossRates::new(geometry, pairs) }
     }
 
+    /// Start anew with these pairs of correlated axes.
+    pub fn set_pairs(&mut self, geometry: &Geometry, pairs: &[(usize, usize)]) {
+        self.cross = CrossRates::new(geometry, pairs);
+    }
+
     /// Which kind of scheme this is.
     pub fn kernel(&self) -> Kernel {
         self.scheme.kernel()

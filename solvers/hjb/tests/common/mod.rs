@@ -215,3 +215,21 @@ impl ControlledDiffusion for Problem {
         }
     }
 }
+
+/// The error function by its series and its continued fraction.
+pub fn erf(x: f64) -> f64 {
+    if x.abs() > 3.0 {
+        let mut f = 0.0;
+        for k in (1..60).rev() {
+            f = 0.5 * f64::from(k) / (x.abs() + f);
+        }
+        let tail = (-x * x).exp() / (std::f64::consts::PI.sqrt() * (x.abs() + f));
+        return x.signum() * (1.0 - tail);
+    }
+    let (mut term, mut sum) = (x, x);
+    for k in 1..80 {
+        term *= -x * x / f64::from(k);
+        sum += term / f64::from(2 * k + 1);
+    }
+    2.0 / std::f64::consts::PI.sqrt() * sum
+}

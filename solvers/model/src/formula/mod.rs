@@ -39,6 +39,11 @@ mod tests;
 
 pub use error::FormulaError;
 
+/// The name among `known` that `name` was probably meant to be: at most a third of its letters differ (none counts for capitals).
+pub fn closest_name<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    functions::suggest(name, known)
+}
+
 use crate::points::PointsMut;
 use program::Program;
 

@@ -64,31 +64,56 @@ impl Scope {
     /// Compile `text` for `field`; the control may occur only `with_control`.
     pub fn compile(&self, field: &str, text: &str, with_control: bool) -> Result<Formula, ModelError> {
         let known: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let formula = Formula::parse(text, &known).map_err(|source| self.explain(field, text, source))?;
+        let formula = Formula::parse(text, &known).map_err(|source| self.explain(field, text, with_control, source))?;
         let first = 1 + self.dim;
         if let Some(k) = (0..self.control_dim).find(|k| !with_control && formula.uses_index(first + k)) {
-            let allowed = format!("u{k} is the control: it may occur only in control_cost (it acts through control_matrix)");
-            return Err(ModelError::invalid(field, format!("{text:?}"), allowed));
+            return Err(ModelError::invalid(field, format!("{text:?}"), control_elsewhere(field, &format!("u{k}"))));
         }
         Ok(formula)
     }
 
     /// A coordinate that does not exist is worth more than "unknown variable".
-    fn explain(&self, field: &str, text: &str, source: FormulaError) -> ModelError {
-        let FormulaError::UnknownName { column, name, .. } = &source else {
+    fn explain(&self, field: &str, text: &str, with_control: bool, mut source: FormulaError) -> ModelError {
+        let FormulaError::UnknownName { column, name, kind, suggestion, allowed: known, .. } = &mut source else {
             return ModelError::Formula { field: field.into(), source: Box::new(source) };
         };
+        // only what may stand here is offered
+        let is_control = |name: &str| coordinate(name) == Some('u');
+        if !with_control {
+            known.retain(|name| !is_control(name));
+            *suggestion = suggestion.take().filter(|name| !is_control(name));
+        }
         let allowed = match coordinate(name) {
+            None if ["u", "v"].contains(&name.as_str()) && *kind == "variable" && self.control_dim > 0 => match with_control {
+                true => format!("column {column}: {name} does not exist; the control is {}", self.controls()),
+                false => format!("column {column}: {}", control_elsewhere(field, name)),
+            },
             Some('x') => {
                 let last = self.dim - 1;
                 format!("column {column}: {name} is not a coordinate; the state has x0 to x{last} (one for each entry of drift)")
             }
             Some(_) if self.control_dim == 0 => format!("column {column}: {name} does not exist: there is no control"),
-            Some(_) => format!("column {column}: {name} does not exist; the control has u0 to u{}", self.control_dim - 1),
+            Some(_) => format!("column {column}: {name} does not exist; the control is {}", self.controls()),
             None => return ModelError::Formula { field: field.into(), source: Box::new(source) },
         };
         ModelError::invalid(field, format!("{text:?}"), allowed)
     }
+
+    /// The components of the control in words.
+    fn controls(&self) -> String {
+        if self.control_dim == 1 { "u0".into() } else { format!("u0 to u{}", self.control_dim - 1) }
+    }
+}
+
+/// Where the control belongs, when it stands in another formula.
+fn control_elsewhere(field: &str, name: &str) -> String {
+    if field.starts_with("drift") {
+        return format!(
+            "{name} is the control: it enters the drift as G v with G = control_matrix, and may occur only in control_cost; write \
+             here the drift without control"
+        );
+    }
+    format!("{name} is the control: it may occur only in control_cost (its effect on the drift is given by control_matrix)")
 }
 
 /// 'x' or 'u' for a name made of that letter and digits.

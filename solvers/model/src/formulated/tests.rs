@@ -139,6 +139,20 @@ fn errors_name_the_field_and_the_column() {
     );
     refused(|f| f.controls = Some(ControlSet::Finite { controls: vec![] }), &["controls.values"]);
     refused(|f| f.controls = Some(ControlSet::Finite { controls: vec![vec![0.0; 2]] }), &["controls.values[0]", "3 expected"]);
+    // only the names that may stand in a formula are offered, and the control's place is said
+    let message = |change: &dyn Fn(&mut DiffusionFormulas)| {
+        let mut formulas = plane();
+        change(&mut formulas);
+        FormulaDiffusion::new(&formulas).map(|_| ()).unwrap_err().to_string()
+    };
+    let unknown = message(&|f| f.drift[0] = "y".into());
+    assert!(unknown.contains("t, x0, x1, kappa, s") && !unknown.contains("u0"), "{unknown}");
+    let unknown = message(&|f| f.cost = CostFormula::General("u0 + y".into()));
+    assert!(unknown.contains("x1, u0, u1, u2, kappa"), "{unknown}");
+    refused(|f| f.drift[0] = "x0 + u1".into(), &["drift[0]", "u1 is the control", "control_matrix"]);
+    refused(|f| f.drift[0] = "x0 + u".into(), &["drift[0]", "column 6", "u is the control", "control_matrix"]);
+    refused(|f| f.running = Some("v**2".into()), &["running", "v is the control", "control_cost"]);
+    refused(|f| f.cost = CostFormula::General("u**2".into()), &["control_cost", "the control is u0 to u2"]);
     // a constant that is not finite is found without a point
     refused(|f| f.running = Some("kappa/(s - s)".into()), &["running", "kappa/(s - s)", "inf", "kappa = 5"]);
 }

@@ -3,7 +3,7 @@
 //! A [`TensorGrid`] is the product of one [`Axis`] per coordinate, numbered in C order (last axis fastest). A
 //! [`GridFunction`] gives each node a value; [`LinearInterpolant`] and [`CubicSpline`] make it a scalar field on all of
 //! R^d, continued outside the box as [`Extrapolation`] says; [`TableFeedback`] makes a feedback control from slices
-//! stored at several times.
+//! stored at several times. On axes marked periodic ([`TensorGrid::with_periodic`]) all of them wrap around.
 //!
 //! Which interpolant: the spline has order 4 in the value and 3 in the gradient and is C2, so it serves wherever a
 //! gradient is taken; the multilinear one has order 2, never leaves the range of the data inside the box, and is the

@@ -1,10 +1,12 @@
-//! Slopes of the C2 cubic spline along one axis, not-a-knot ends.
+//! Slopes of the C2 cubic spline along one axis, with not-a-knot or periodic ends.
 //!
 //! With h_i = x_{i+1} - x_i and D_i = (f_{i+1} - f_i)/h_i the slopes s_i solve
 //!   h_i s_{i-1} + 2 (h_{i-1} + h_i) s_i + h_{i-1} s_{i+1} = 3 (h_i D_{i-1} + h_{i-1} D_i),   0 < i < n-1,
 //!   h_1 s_0 + (h_0 + h_1) s_1 = ((3 h_0 + 2 h_1) h_1 D_0 + h_0^2 D_1) / (h_0 + h_1),
 //! and the mirror image of the last line at the other end (the third derivative is continuous across x_1 and x_{n-2}). The
 //! elimination needs no pivoting: all pivots are positive. It is done once; a right-hand side costs two sweeps.
+//! On a periodic axis s_{n-1} = s_0 and the first line holds for i = 0 too, with h_{-1} = h_{n-2}: with s_0 known the others
+//! are y + s_0 z, z being the answer to s_0 = 1 without data, and the line of i = 0 then gives s_0.
 //! Reference: C. de Boor, *A Practical Guide to Splines*, chapter IV.
 
 /// The factored slope equations of one axis.
@@ -13,6 +15,16 @@ pub(super) struct SlopeSolver {
     /// Row i: s_i = left (f_p - f_{p-1}) + right (f_{p+1} - f_p) - lower s_{i-1} - upper s_{i+1}, p the middle of the
     /// three nodes the row uses.
     rows: Vec<Row>,
+    closure: Option<Closure>,
+}
+
+/// What closes the circle of a periodic axis.
+#[derive(Clone, Debug)]
+struct Closure {
+    /// s_0 = left (f_0 - f_{n-2}) + right (f_1 - f_0) - lower y_{n-2} - upper y_1.
+    first: Row,
+    /// z at all nodes; 1 at both ends.
+    response: Vec<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +69,40 @@ impl SlopeSolver {
             upper = c / pivot;
             rows.push(Row { left: left / pivot, right: right / pivot, lower: a / pivot, upper });
         }
-        SlopeSolver { rows }
+        SlopeSolver { rows, closure: None }
+    }
+
+    /// The same for an axis whose two ends are the same place.
+    pub fn periodic(nodes: &[f64]) -> Self {
+        let n = nodes.len();
+        let h: Vec<f64> = nodes.windows(2).map(|w| w[1] - w[0]).collect();
+        // Rows 1..n-1 for s_0 = s_{n-1} = 0; the first row and the last are not used.
+        let mut rows = vec![Row { left: 0.0, right: 0.0, lower: 0.0, upper: 0.0 }; n];
+        let mut response = vec![1.0; n];
+        for i in 1..n - 1 {
+            let (p, q) = (h[i - 1], h[i]);
+            let pivot = 2.0 * (p + q) - q * rows[i - 1].upper;
+            rows[i] = Row { left: 3.0 * q / p / pivot, right: 3.0 * p / q / pivot, lower: q / pivot, upper: p / pivot };
+            response[i] = -rows[i].lower * response[i - 1] - if i == n - 2 { rows[i].upper } else { 0.0 };
+            if i == 1 {
+                rows[i].lower = 0.0;
+            }
+        }
+        rows[n - 2].upper = 0.0;
+        for i in (1..n - 2).rev() {
+            response[i] -= rows[i].upper * response[i + 1];
+        }
+        let (p, q) = (h[n - 2], h[0]);
+        let pivot = 2.0 * (p + q) + q * response[n - 2] + p * response[1];
+        let first = Row { left: 3.0 * q / p / pivot, right: 3.0 * p / q / pivot, lower: q / pivot, upper: p / pivot };
+        SlopeSolver { rows, closure: Some(Closure { first, response }) }
     }
 
     /// Solve along the axis on every line of the grid, in place: O(entries read), no allocation.
     pub fn solve(&self, data: &mut [f64], layout: Layout) {
+        if let Some(closure) = &self.closure {
+            return self.solve_periodic(closure, data, layout);
+        }
         if layout.stride == 1 && layout.components == 2 {
             let (pairs, _) = data.as_chunks_mut::<2>();
             return pairs.chunks_exact_mut(self.rows.len()).for_each(|line| self.solve_pairs(line));
@@ -88,6 +129,31 @@ impl SlopeSolver {
                         block[slot] -= row.upper * block[slot + width];
                     }
                 }
+            }
+        }
+    }
+
+    /// The same on a periodic axis.
+    fn solve_periodic(&self, closure: &Closure, data: &mut [f64], layout: Layout) {
+        let (n, k) = (self.rows.len(), layout.components);
+        let width = layout.stride * k;
+        let Closure { first, response } = closure;
+        for block in data.chunks_exact_mut(n * width) {
+            for m in (0..width).filter(|m| m % k < layout.sources) {
+                let slot = |i: usize| i * width + m + layout.sources;
+                let difference = |block: &[f64], i: usize| block[(i + 1) * width + m] - block[i * width + m];
+                block[slot(0)] = 0.0;
+                for (i, row) in self.rows.iter().enumerate().take(n - 1).skip(1) {
+                    let data = row.left * difference(block, i - 1) + row.right * difference(block, i);
+                    block[slot(i)] = data - row.lower * block[slot(i - 1)];
+                }
+                for i in (1..n - 2).rev() {
+                    block[slot(i)] -= self.rows[i].upper * block[slot(i + 1)];
+                }
+                let data = first.left * difference(block, n - 2) + first.right * difference(block, 0);
+                let slope = data - first.lower * block[slot(n - 2)] - first.upper * block[slot(1)];
+                block[slot(n - 1)] = 0.0;
+                (0..n).for_each(|i| block[slot(i)] += slope * response[i]);
             }
         }
     }
@@ -141,6 +207,36 @@ mod tests {
         for (block, i, j, m) in all(n, stride) {
             assert!((data[at(block, i, j, m + 2)] - scale(block, j, m) * df(x[i])).abs() < 1e-10);
         }
+    }
+
+    #[test]
+    fn periodic_slopes_solve_their_cyclic_equations_in_every_layout() {
+        let x = nodes();
+        let (n, period) = (x.len(), x[x.len() - 1] - x[0]);
+        let solver = SlopeSolver::periodic(&x);
+        let f = |x: f64| 0.3 + (std::f64::consts::TAU * (x - 0.2) / period).sin();
+        let (stride, k) = (3, 4);
+        let mut data = vec![f64::NAN; 2 * n * stride * k];
+        let at = |block: usize, i: usize, j: usize, m: usize| ((block * n + i) * stride + j) * k + m;
+        let scale = |block: usize, j: usize, m: usize| (1 + block + 2 * j) as f64 - 10.0 * m as f64;
+        for (block, i, j, m) in all(n, stride) {
+            data[at(block, i, j, m)] = scale(block, j, m) * f(x[i]);
+        }
+        solver.solve(&mut data, Layout { stride, components: k, sources: 2 });
+        let h: Vec<f64> = x.windows(2).map(|w| w[1] - w[0]).collect();
+        for (block, i, j, m) in all(n, stride).filter(|(_, i, ..)| *i < n - 1) {
+            let (before, after) = (if i == 0 { n - 2 } else { i - 1 }, i + 1);
+            let s = |i: usize| data[at(block, i, j, m + 2)];
+            let d = |i: usize| (data[at(block, i + 1, j, m)] - data[at(block, i, j, m)]) / h[i];
+            let (p, q) = (h[before], h[i]);
+            let left = q * s(before) + 2.0 * (p + q) * s(i) + p * s(after);
+            assert!((left - 3.0 * (q * d(before) + p * d(i))).abs() < 1e-12 * scale(block, j, m).abs(), "{i}");
+            assert_eq!(s(0), s(n - 1));
+        }
+        // One line of pairs, as a spline on a line has them.
+        let mut pairs: Vec<f64> = x.iter().flat_map(|&x| [f(x), f64::NAN]).collect();
+        solver.solve(&mut pairs, Layout { stride: 1, components: 2, sources: 1 });
+        assert!((0..n).all(|i| (pairs[2 * i + 1] * scale(0, 0, 0) - data[at(0, i, 0, 2)]).abs() < 1e-13));
     }
 
     fn all(n: usize, stride: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {

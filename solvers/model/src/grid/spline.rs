@@ -1,4 +1,4 @@
-//! C2 tensor-product cubic splines with not-a-knot ends, in Hermite form.
+//! C2 tensor-product cubic splines with not-a-knot ends (periodic ones on periodic axes), in Hermite form.
 //!
 //! Each node stores the value and all mixed slopes of at most first order per axis (f; f_x, f_y; f_xy; ...), 2^d numbers,
 //! obtained by one tridiagonal slope solve per axis and slope. On a cell the spline is the tensor product of Hermite cubics.
@@ -8,6 +8,7 @@
 //! Reference: C. de Boor, *A Practical Guide to Splines* (chapters IV and XVII).
 
 use super::Extrapolation;
+use super::axis::Axis;
 use super::grid_function::{check_finite, check_values};
 use super::slopes::{Layout, SlopeSolver};
 use super::tensor::TensorGrid;
@@ -51,7 +52,11 @@ impl SplineSpace {
     /// # Errors
     /// More than 2^31 coefficients.
     pub fn new(grid: Arc<TensorGrid>, extrapolation: Extrapolation) -> Result<Self, ModelError> {
-        let solvers = grid.axes().iter().map(|axis| SlopeSolver::new(axis.nodes())).collect();
+        let solver = |(i, axis): (usize, &Axis)| match grid.is_periodic(i) {
+            true => SlopeSolver::periodic(axis.nodes()),
+            false => SlopeSolver::new(axis.nodes()),
+        };
+        let solvers = grid.axes().iter().enumerate().map(solver).collect();
         Ok(SplineSpace { solvers, product: TensorProduct::new(grid, extrapolation)? })
     }
 

@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::region::{Region, RegionNodes};
 use crate::error::ModelError;
-use crate::points::PointBlock;
+use crate::points::{PointBlock, Points};
 use std::ops::Range;
 
 /// Most nodes of a grid, 2^31.
@@ -13,10 +13,12 @@ pub const MAX_NODES: usize = 1 << 31;
 /// numbers, nodes are rounded.
 const FACE_SLACK: f64 = 1e-12;
 
-/// The product of d axes.
+/// The product of d axes. An axis may be marked periodic: its two ends are then the same place, and functions on the grid are
+/// continued by wrapping around, so that no finite coordinate lies outside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorGrid {
     axes: Vec<Axis>,
+    periodic: Vec<bool>,
     shape: Vec<usize>,
     strides: Vec<usize>,
     len: usize,
@@ -44,7 +46,44 @@ impl TensorGrid {
                 }
             };
         }
-        Ok(TensorGrid { axes, shape, strides, len })
+        let periodic = vec![false; axes.len()];
+        Ok(TensorGrid { axes, periodic, shape, strides, len })
+    }
+
+    /// The same grid with these axes periodic, by their numbers, and the others not.
+    ///
+    /// # Errors
+    /// The number of an axis that is not there.
+    pub fn with_periodic(&self, axes: &[usize]) -> Result<Self, ModelError> {
+        let mut periodic = vec![false; self.dim()];
+        for &axis in axes {
+            let allowed = || ModelError::invalid("periodic axis", axis, format!("must be below {}", self.dim()));
+            *periodic.get_mut(axis).ok_or_else(allowed)? = true;
+        }
+        Ok(TensorGrid { periodic, ..self.clone() })
+    }
+
+    /// Whether axis `i` is periodic; false for an axis that is not there.
+    pub fn is_periodic(&self, i: usize) -> bool {
+        self.periodic.get(i).copied().unwrap_or(false)
+    }
+
+    /// The points with their coordinates on periodic axes brought into the box by whole periods; `None` when that changes
+    /// nothing because no axis is periodic. Coordinates in the box stay as they are; those that are not finite become NaN.
+    pub fn wrapped(&self, x: Points<'_>) -> Option<PointBlock> {
+        if !self.periodic.contains(&true) || x.dim() != self.dim() {
+            return None;
+        }
+        let mut block = PointBlock::zeros(x.dim(), x.len());
+        let mut out = block.as_mut();
+        for (a, axis) in self.axes.iter().enumerate() {
+            let out = out.coord_mut(a);
+            out.copy_from_slice(x.coord(a));
+            if self.periodic[a] {
+                out.iter_mut().for_each(|c| *c = wrap(axis, *c));
+            }
+        }
+        Some(block)
     }
 
     /// Dimension d.
@@ -124,9 +163,10 @@ impl TensorGrid {
         volumes
     }
 
-    /// Whether the point lies in the grid's box; false for a NaN or a point of another dimension.
+    /// Whether the point lies in the grid's box, anywhere on a periodic axis; false for a NaN or a point of another dimension.
     pub fn contains(&self, point: &[f64]) -> bool {
-        point.len() == self.dim() && self.axes.iter().zip(point).all(|(axis, &x)| axis.contains(x))
+        let inside = |((axis, &periodic), &x): ((&Axis, &bool), &f64)| if periodic { x.is_finite() } else { axis.contains(x) };
+        point.len() == self.dim() && self.axes.iter().zip(&self.periodic).zip(point).all(inside)
     }
 
     /// For each axis the indices of its nodes in the region (faces included, to 1e-12 of the axis' extent).
@@ -174,6 +214,18 @@ impl TensorGrid {
         }
         Ok(mask)
     }
+}
+
+/// A coordinate brought into the box by whole periods.
+fn wrap(axis: &Axis, x: f64) -> f64 {
+    if axis.contains(x) {
+        return x;
+    }
+    let (lower, upper) = (axis.lower(), axis.upper());
+    let period = upper - lower;
+    // The difference may round to a period, or below zero.
+    let wrapped = x - period * ((x - lower) / period).floor();
+    if wrapped < lower || wrapped >= upper { lower } else { wrapped }
 }
 
 /// Visit every slot of a flat array with the entry of `line` that belongs to its index along the axis of this stride.

@@ -3,7 +3,7 @@
 //! On the cell that holds the point each axis has W basis functions (W = 2: hats; W = 4: Hermite cubics), and
 //!   f(x) = sum_{q_1..q_d} c_{q_1..q_d} prod_a w_{q_a}(x_a).
 //! The axes are summed out from the last to the first, which carries along all derivatives wanted: about W^d
-//! multiplications for each. Outside the box the basis functions are continued from the face by their Taylor polynomial,
+//! multiplications for each. Coordinates on periodic axes are brought into the box first. Outside the box the basis functions are continued from the face by their Taylor polynomial,
 //! so the gradient and the Hessian are those of the continuation.
 
 use super::Extrapolation;
@@ -148,6 +148,13 @@ impl<const W: usize> TensorProduct<W> {
 
     /// Number of points with a coordinate outside the box; NaN counts as outside.
     pub fn count_outside(&self, x: Points<'_>) -> usize {
+        if let Some(wrapped) = self.grid.wrapped(x) {
+            return self.count_outside_box(wrapped.as_points());
+        }
+        self.count_outside_box(x)
+    }
+
+    fn count_outside_box(&self, x: Points<'_>) -> usize {
         (0..x.len())
             .step_by(block::LANES)
             .map(|start| dispatch(CountOutside { axes: self.grid.axes(), x: x.window(start..x.len().min(start + block::LANES)) }))
@@ -167,6 +174,8 @@ impl<const W: usize> TensorProduct<W> {
 
     /// The values of `count` tables, arranged as `layout` says, at each point; `out` has a coordinate for each.
     pub fn values<B: Basis<W>>(&self, table: impl Table, layout: Layout, count: usize, x: Points<'_>, mut out: PointsMut<'_>) {
+        let wrapped = self.grid.wrapped(x);
+        let x = wrapped.as_ref().map_or(x, |wrapped| wrapped.as_points());
         if self.grid.dim() > 2 {
             for k in 0..count {
                 let out = out.coord_mut(k);
@@ -189,6 +198,8 @@ impl<const W: usize> TensorProduct<W> {
     /// In one dimension a point outside the box is written twice; the second jet is the right one.
     #[inline(always)]
     pub fn evaluate<B: Basis<W>, const ORDER: usize>(&self, table: impl Table, x: Points<'_>, write: impl FnMut(usize, Jet<'_>)) {
+        let wrapped = self.grid.wrapped(x);
+        let x = wrapped.as_ref().map_or(x, |wrapped| wrapped.as_points());
         match self.grid.dim() {
             1 => self.evaluate_line::<B, ORDER>(table, x, write),
             2 => self.evaluate_plane::<B, ORDER>(table, x, write),

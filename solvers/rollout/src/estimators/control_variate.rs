@@ -131,7 +131,8 @@ pub struct ControlVariateInfo {
     pub rollout: RolloutInfo,
 }
 
-/// Estimate the objective of `ensemble` with the martingale of `gradient`, an approximation of (t, x) -> grad V(t, x).
+/// Estimate the objective of `ensemble` with the martingale of `gradient`, an approximation of (t, x) -> grad V(t, x). A stop
+/// rule looks at the standard error of objective - M_N, or of the objective alone when the factor is fitted.
 ///
 /// # Errors
 /// A gradient of the wrong dimensions; otherwise as [`Ensemble::run`].
@@ -149,7 +150,8 @@ pub fn control_variate<'a, S: SdeScheme>(
             out.set_point(j, &[objective - m, objective, *m]);
         }
     });
-    let (reducer, rollout) = ensemble.reduce(&empty)?;
+    let watched = usize::from(params.coefficient == Coefficient::Fitted);
+    let (reducer, rollout) = ensemble.reduce(&empty.watching(watched))?;
     let estimates = reducer.estimates()?;
     let covariance = reducer.moments().covariance();
     let (plain, martingale) = (estimates[1], estimates[2]);

@@ -42,15 +42,18 @@ pub struct WeakExtrapolationInfo {
     pub steps: usize,
     /// Steps of all paths of both runs.
     pub path_steps: u64,
+    /// Whether an interrupt ended it before all paths were done.
+    pub partial: bool,
     /// Seconds spent.
     pub seconds: f64,
 }
 
 /// Extrapolate the mean of `payoff` (the objective when none is given) from the ensemble's steps and half of them. The weak
-/// order is the scheme's. A stop rule, a time grid and further functionals of the ensemble are not used.
+/// order is the scheme's; on a time grid the fine run halves its steps. A stop rule and further functionals of the ensemble
+/// are not used.
 ///
 /// # Errors
-/// Sobol points, too many steps; otherwise as [`Ensemble::run`].
+/// Sobol points, too many steps, an interrupt before the first block of 64 paths was done; otherwise as [`Ensemble::run`].
 pub fn weak_extrapolation<S: SdeScheme>(
     ensemble: &Ensemble<'_, S>,
     payoff: Option<&Payoff<'_>>,
@@ -66,8 +69,11 @@ pub fn weak_extrapolation<S: SdeScheme>(
     // The extrapolated payoff is P_f + (P_f - P_c)/(2^p - 1).
     let blocks = base.paths.div_ceil(LANES) as u64;
     let mut moments = Moments::new(4);
-    let (fine, coarse) = (ensemble.with_size(fine), ensemble.with_size(coarse));
-    run_pairs(&fine, Some(&coarse), 0..blocks, payoff, 1.0 / weight, &mut moments)?;
+    let (fine, coarse) = (ensemble.with_size(fine)?, ensemble.with_size(coarse)?);
+    let done = run_pairs(&fine, Some(&coarse), 0..blocks, payoff, 1.0 / weight, &mut moments)?;
+    if done == 0 {
+        return Err(RolloutError::invalid("number of samples", 0, "at least 2: interrupted too early"));
+    }
     let estimates = moments.mean();
     if estimates.iter().any(|e| !(e.mean.is_finite() && e.standard_error.is_finite())) {
         return Err(RolloutError::Overflow { quantity: "payoff" });
@@ -79,11 +85,12 @@ pub fn weak_extrapolation<S: SdeScheme>(
         extrapolated: estimates[3],
         fine_bias: scale(estimates[0], -1.0 / weight),
     };
-    let path_steps = 3 * base.paths as u64 * base.steps as u64;
+    let paths = (done * LANES as u64).min(base.paths as u64);
     let info = WeakExtrapolationInfo {
         weak_order: S::WEAK_ORDER,
         steps: base.steps,
-        path_steps,
+        path_steps: 3 * paths * base.steps as u64,
+        partial: done < blocks,
         seconds: start.elapsed().as_secs_f64(),
     };
     Ok((result, info))

@@ -31,7 +31,7 @@ pub struct FirstExit<'a> {
 }
 
 impl<'a> FirstExit<'a> {
-    /// Into the sets where these functions are <= 0; their gradients are read at the boundary's side of the step.
+    /// Into the sets where these functions are <= 0; their gradients are read at X_k, before the step.
     pub fn new(targets: Vec<&'a dyn ScalarField>) -> Self {
         FirstExit { targets, bridge: true }
     }
@@ -89,11 +89,7 @@ impl PreparedFunctional for Prepared<'_> {
             target.value(step.after, &mut after);
             let rate = if self.bridge { squared_noise(*target, step) } else { [0.0; LANES] };
             for lane in 0..LANES {
-                let (a, b) = (before[lane].max(0.0), after[lane]);
-                touched[lane] = if b > 0.0 { (-2.0 * a * b / (step.step_length * rate[lane])).exp() } else { 1.0 };
-                if b > 0.0 && rate[lane] == 0.0 {
-                    touched[lane] = 0.0;
-                }
+                touched[lane] = crossing(before[lane], after[lane], step.step_length * rate[lane]);
             }
         }
         for lane in 0..LANES {
@@ -116,6 +112,20 @@ impl PreparedFunctional for Prepared<'_> {
 
     fn settled(&self, values: Points<'_>, lane: usize) -> bool {
         values.coord(0)[lane] == 0.0
+    }
+}
+
+/// The chance that a path at the levels a and b, one step apart, has touched level 0 in between, where the level has this
+/// variance over the step. NaN, which the run reports, when a level is not a number.
+fn crossing(a: f64, b: f64, variance: f64) -> f64 {
+    if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a <= 0.0 || b <= 0.0 {
+        1.0
+    } else if variance == 0.0 {
+        0.0
+    } else {
+        (-2.0 * a * b / variance).exp()
     }
 }
 
@@ -172,7 +182,8 @@ pub struct FirstExitInfo {
     pub rollout: RolloutInfo,
 }
 
-/// Run the paths of `ensemble` until they reach a target or T. T is the problem's horizon: choose it long enough.
+/// Run the paths of `ensemble` until they reach a target or T. T is the problem's horizon: choose it long enough. A stop rule
+/// looks at the standard error of the time.
 ///
 /// # Errors
 /// No target or one of another dimension; otherwise as [`Ensemble::run`].
@@ -181,7 +192,7 @@ pub fn first_exit<'a, S: SdeScheme>(
     exit: &FirstExit<'_>,
 ) -> Result<(FirstExitEstimate, FirstExitInfo), RolloutError> {
     let ensemble = ensemble.without_functionals().with_functional(exit).until_settled();
-    let (reducer, rollout) = ensemble.reduce(&MeasureReducer::functionals(exit.values()))?;
+    let (reducer, rollout) = ensemble.reduce(&MeasureReducer::functionals(exit.values()).watching(1))?;
     let estimates = reducer.estimates()?;
     let estimate = FirstExitEstimate { survival: estimates[0], time: estimates[1], chance: estimates[2..].to_vec() };
     Ok((estimate, FirstExitInfo { bridge: exit.bridge, rollout }))

@@ -15,6 +15,7 @@ use crate::ensemble::Ensemble;
 use crate::error::RolloutError;
 use crate::estimators::GirsanovWeight;
 use crate::params::RolloutInfo;
+use crate::ranks::{from_bytes, to_bytes};
 use crate::reduce::{Estimate, FinishedPaths, LogMean, Reducer, ScalarMoments, pair_means};
 use crate::scheme::SdeScheme;
 
@@ -59,10 +60,11 @@ pub struct ImportanceInfo {
     pub rollout: RolloutInfo,
 }
 
-/// Estimate V from the paths of `ensemble`, with `reference` the feedback of the reference measure.
+/// Estimate V from the paths of `ensemble`, with `reference` the feedback of the reference measure. A stop rule looks at the
+/// standard error of V.
 ///
 /// # Errors
-/// A temperature that is zero or not finite; a control that acts where there is no noise; otherwise as [`Ensemble::run`].
+/// A scheme that does not follow a Brownian path (strong order 0), whose chain has another density; a temperature that is zero or not finite; a control that acts where there is no noise; otherwise as [`Ensemble::run`].
 pub fn exponential_mean<'a, S: SdeScheme>(
     ensemble: &Ensemble<'a, S>,
     reference: &dyn Feedback,
@@ -71,6 +73,9 @@ pub fn exponential_mean<'a, S: SdeScheme>(
     let temperature = params.temperature;
     if !(temperature.is_finite() && temperature != 0.0) {
         return Err(RolloutError::invalid("importance.temperature", temperature, "finite and not 0"));
+    }
+    if S::STRONG_ORDER <= 0.0 {
+        return Err(RolloutError::invalid("scheme", S::NAME, "one with a strong order: weights are those of its Brownian path"));
     }
     let girsanov = GirsanovWeight::new(reference);
     let place = ensemble.functional_values();
@@ -141,6 +146,15 @@ impl Reducer for WeightReducer {
     /// That of V.
     fn standard_error(&self) -> Option<f64> {
         Some(self.temperature.abs() * self.exponential.estimate().standard_error)
+    }
+
+    fn pack(&self) -> Option<Vec<u8>> {
+        to_bytes(&(self.exponential, self.weight, self.divergence))
+    }
+
+    fn unpack(&self, bytes: &[u8]) -> Option<Self> {
+        let (exponential, weight, divergence) = from_bytes(bytes)?;
+        Some(WeightReducer { exponential, weight, divergence, ..*self })
     }
 }
 

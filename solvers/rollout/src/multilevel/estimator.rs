@@ -49,8 +49,8 @@ pub struct MultilevelLevel {
     pub fine_variance: f64,
     /// C_l: steps per sample, coarse run included.
     pub cost: u64,
-    /// | a - b + c | over three times the sum of their standard errors, for a = E P_{l-1} on this level, b = the same on the
-    /// one below, and c = 0: above 1 the two levels do not estimate the same thing, and the telescoping sum is wrong.
+    /// E P_{l-1} from this level's paths minus the same from those of the level below, over three times the sum of the two
+    /// standard errors: above 1 the levels do not estimate the same thing, and the telescoping sum is wrong.
     pub consistency: f64,
 }
 
@@ -67,7 +67,8 @@ pub struct MultilevelInfo {
     pub gamma: f64,
     /// Steps of all paths.
     pub path_steps: u64,
-    /// Steps that a plain run on the finest level takes for the same standard error.
+    /// Steps that a plain run on the finest level takes for the same standard error (with extrapolation its bias is larger
+    /// than the estimate's: to match that as well it would need more).
     pub plain_path_steps: f64,
     /// `plain_path_steps / path_steps`.
     pub saving: f64,
@@ -103,7 +104,7 @@ impl Level {
 
 /// Estimate the mean of `payoff` (the objective when none is given) of the ensemble's problem, feedback, scheme and initial
 /// state. Seed, threads and antithetic pairs are those of the ensemble; level l takes its noise from `level + l`. Its paths,
-/// steps, time grid and stop rule are not used.
+/// steps and stop rule are not used; of a time grid, N_0 must be a multiple of its steps, which are divided equally.
 ///
 /// Cost: see the [module](crate::multilevel). Requirements: a scheme that follows its Brownian path (strong order > 0).
 ///
@@ -197,8 +198,8 @@ impl<S: SdeScheme> Run<'_, '_, S> {
             let paths = end as usize * crate::noise::LANES;
             let params = RolloutParams { paths, steps: level.steps, level: base.level + l as u32, ..base.clone() };
             let coarse = RolloutParams { steps: level.steps / m as usize, coarsening: m, ..params.clone() };
-            let fine = self.ensemble.with_size(params);
-            let coarse = (l > 0).then(|| self.ensemble.with_size(coarse));
+            let fine = self.ensemble.with_size(params)?;
+            let coarse = (l > 0).then(|| self.ensemble.with_size(coarse)).transpose()?;
             let blocks = level.next_block..end;
             level.next_block = run_pairs(&fine, coarse.as_ref(), blocks, self.payoff, 0.0, &mut level.moments)?;
             if level.next_block < end {

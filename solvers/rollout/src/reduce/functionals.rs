@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hjbridge_model::{PointBlock, Points, PointsMut};
 
 use crate::error::RolloutError;
+use crate::ranks::{from_bytes, to_bytes};
 use crate::reduce::{Estimate, FinishedPaths, Moments, Reducer, pair_means};
 
 /// What to compute from a block of finished paths: one coordinate per quantity, one point per path.
@@ -16,12 +17,13 @@ pub type Measure<'a> = dyn Fn(&FinishedPaths<'_>, PointsMut<'_>) + Send + Sync +
 pub struct MeasureReducer<'a> {
     measure: Arc<Measure<'a>>,
     moments: Moments,
+    watched: usize,
 }
 
 impl<'a> MeasureReducer<'a> {
     /// Of `quantities` numbers per path.
     pub fn new(quantities: usize, measure: impl Fn(&FinishedPaths<'_>, PointsMut<'_>) + Send + Sync + 'a) -> Self {
-        MeasureReducer { measure: Arc::new(measure), moments: Moments::new(quantities) }
+        MeasureReducer { measure: Arc::new(measure), moments: Moments::new(quantities), watched: 0 }
     }
 
     /// Of the numbers that the functionals of the run keep.
@@ -31,6 +33,12 @@ impl<'a> MeasureReducer<'a> {
                 out.coord_mut(i).copy_from_slice(paths.functionals.coord(i));
             }
         })
+    }
+
+    /// Let stop rules look at the standard error of this quantity; without it, at that of the first.
+    pub fn watching(mut self, quantity: usize) -> Self {
+        self.watched = quantity;
+        self
     }
 
     /// The moments so far.
@@ -81,8 +89,20 @@ impl Reducer for MeasureReducer<'_> {
         self.moments.merge(&later.moments);
     }
 
-    /// That of the first quantity.
+    fn fits(&self, other: &Self) -> bool {
+        self.moments.dim() == other.moments.dim()
+    }
+
+    /// That of the watched quantity.
     fn standard_error(&self) -> Option<f64> {
-        self.moments.mean().first().map(|e| e.standard_error)
+        self.moments.mean().get(self.watched).map(|e| e.standard_error)
+    }
+
+    fn pack(&self) -> Option<Vec<u8>> {
+        to_bytes(&self.moments)
+    }
+
+    fn unpack(&self, bytes: &[u8]) -> Option<Self> {
+        self.clone().with_moments(from_bytes(bytes)?).ok()
     }
 }

@@ -1,6 +1,7 @@
 //! Counts in bins of equal width.
 
 use crate::error::RolloutError;
+use crate::reduce::Estimate;
 
 /// Range and number of bins of one coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -95,6 +96,23 @@ impl Histogram {
         let mass = self.total().max(1) as f64 * width;
         self.counts.iter().map(|&c| c as f64 / mass).collect()
     }
+
+    /// The density in each bin with its standard error, sqrt( p (1 - p) / n ) over the width for a bin of probability p. For
+    /// independent samples; antithetic pairs have at most sqrt 2 times this.
+    pub fn estimates(&self) -> Vec<Estimate> {
+        bin_estimates(&self.counts, self.total(), (self.upper - self.lower) / self.counts.len() as f64)
+    }
+}
+
+/// Densities in bins of the same size from a total of `n` independent samples.
+pub(crate) fn bin_estimates(counts: &[u64], n: u64, size: f64) -> Vec<Estimate> {
+    let estimate = |&count: &u64| {
+        let p = count as f64 / n.max(1) as f64;
+        // The sample deviation of n numbers 0 and 1 over sqrt n.
+        let standard_error = if n < 2 { f64::INFINITY } else { (p * (1.0 - p) / (n - 1) as f64).sqrt() / size };
+        Estimate { mean: p / size, standard_error, n }
+    };
+    counts.iter().map(estimate).collect()
 }
 
 #[cfg(test)]
@@ -107,6 +125,13 @@ mod tests {
         h.absorb(&[-1.5, -1.0, -0.5, 0.0, 0.49, 0.5, 1.0 - 1e-16, 1.0, 9.0, f64::NAN]);
         assert_eq!((h.counts.as_slice(), h.underflow, h.overflow, h.total()), (&[1, 1, 2, 2][..], 1, 2, 9));
         assert_eq!(h.edges(), [-1.0, -0.5, 0.0, 0.5, 1.0]);
+        // Bin 2 is a sample of nine numbers, two of them 1 and seven 0.
+        let mut sample = vec![0.0; 7];
+        sample.extend([1.0, 1.0]);
+        let expected = Estimate::from_samples(&sample).unwrap();
+        let found = h.estimates()[2];
+        assert!((found.mean - 2.0 * expected.mean).abs() < 1e-15 && found.n == 9);
+        assert!((found.standard_error / expected.standard_error - 2.0).abs() < 1e-14);
         let copy = h.clone();
         h.merge(&copy);
         assert_eq!(h.total(), 18);

@@ -74,8 +74,26 @@ pub trait Reducer: Clone + Send + Sync {
     /// Take in what `later` has seen, whose paths all follow this reducer's.
     fn merge(&mut self, later: Self);
 
+    /// Whether `other` keeps the same things as this reducer, so that the two may be merged: asked when a run is continued
+    /// from a [`RunState`](crate::RunState). Yes, unless said otherwise.
+    fn fits(&self, _other: &Self) -> bool {
+        true
+    }
+
     /// The standard error that a stop rule looks at; none unless said otherwise.
     fn standard_error(&self) -> Option<f64> {
+        None
+    }
+
+    /// What this reducer has seen, as bytes for another process that has the same empty reducer; none, the default, for a
+    /// reducer that stays in its process. See [`to_bytes`](crate::ranks::to_bytes).
+    fn pack(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// A copy of this empty reducer that has seen what [`Reducer::pack`] wrote, bit for bit; none when the bytes are
+    /// something else.
+    fn unpack(&self, _bytes: &[u8]) -> Option<Self> {
         None
     }
 }

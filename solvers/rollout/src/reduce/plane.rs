@@ -1,7 +1,8 @@
 //! Counts in the rectangles of a plane: the histogram of two coordinates.
 
 use crate::error::RolloutError;
-use crate::reduce::{Histogram, HistogramParams};
+use crate::reduce::histogram::bin_estimates;
+use crate::reduce::{Estimate, Histogram, HistogramParams};
 
 /// Which two coordinates of the final state to count, and where.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -79,9 +80,18 @@ impl PlaneHistogram {
 
     /// Estimated density in each bin: count / (total * area); zero without samples.
     pub fn density(&self) -> Vec<f64> {
-        let total = self.counts.iter().sum::<u64>() + self.outside;
+        self.estimates().iter().map(|e| e.mean).collect()
+    }
+
+    /// The density in each bin with its standard error, as [`Histogram::estimates`] has it.
+    pub fn estimates(&self) -> Vec<Estimate> {
         let area = (self.first.1 - self.first.0) * (self.second.1 - self.second.0) / self.counts.len() as f64;
-        self.counts.iter().map(|&c| c as f64 / (total.max(1) as f64 * area)).collect()
+        bin_estimates(&self.counts, self.total(), area)
+    }
+
+    /// Number of samples, those outside included.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum::<u64>() + self.outside
     }
 }
 

@@ -3,6 +3,8 @@
 use hjbridge_model::{PointBlock, Points};
 
 use crate::error::RolloutError;
+use crate::noise::LANES;
+use crate::ranks::{from_bytes, to_bytes};
 use crate::reduce::{
     Estimate, Extrema, FinishedPaths, Histogram, HistogramParams, Moments, PlaneHistogram, PlaneHistogramParams, QuantileSketch,
     Reducer, ScalarMoments, pair_means,
@@ -70,6 +72,9 @@ pub struct RolloutSummary {
     pub mean: Vec<Estimate>,
     /// Sample covariance of X_N, d x d row by row.
     pub covariance: Vec<f64>,
+    /// Standard error of each entry of the covariance, from the spread of the covariances of whole blocks of 64 paths;
+    /// infinite with fewer than two such blocks, rough with a few.
+    pub covariance_error: Vec<f64>,
     /// Range of each coordinate of X_N.
     pub extrema: Extrema,
     /// Histogram of each coordinate of X_N, if recorded.
@@ -78,7 +83,8 @@ pub struct RolloutSummary {
     pub planes: Vec<PlaneHistogram>,
     /// Quantiles, if recorded.
     pub quantiles: Vec<Quantiles>,
-    /// How often a path evaluated the feedback outside the feedback's own table.
+    /// How often a path evaluated the feedback outside the feedback's own table, once a step at most: over N, the fraction
+    /// of steps outside.
     pub outside: Estimate,
     /// X_N of every path in the order of paths, if recorded.
     #[serde(skip)]
@@ -99,6 +105,8 @@ pub struct SummaryReducer {
     /// Of X_N over paths; the standard errors of antithetic pairs come from `pairs`.
     state: Moments,
     pairs: Moments,
+    /// Of the entries (i, j <= i) of the sample covariances of whole blocks.
+    block_covariance: Vec<ScalarMoments>,
     extrema: Extrema,
     histograms: Vec<Histogram>,
     planes: Vec<PlaneHistogram>,
@@ -124,6 +132,7 @@ impl SummaryReducer {
             outside: ScalarMoments::default(),
             state: Moments::new(dim),
             pairs: Moments::new(dim),
+            block_covariance: vec![ScalarMoments::default(); dim * (dim + 1) / 2],
             extrema: Extrema::new(dim),
             histograms: record.histograms.iter().map(Histogram::new).collect::<Result<_, _>>()?,
             planes: record.planes.iter().map(PlaneHistogram::new).collect::<Result<_, _>>()?,
@@ -139,12 +148,15 @@ impl SummaryReducer {
     /// # Errors
     /// [`RolloutError::Overflow`] when an estimate is not finite, which takes at least two finite paths to happen.
     pub fn finish(self) -> Result<RolloutSummary, RolloutError> {
+        let independent = self.objective.n();
         let quantiles = self.probabilities.iter().map(|&probability| {
-            let mut state = self.sketches.iter().map(|s| s.quantile(probability)).collect::<Result<Vec<_>, _>>()?;
+            let read = |s: &QuantileSketch| s.quantile_of(probability, independent);
+            let mut state = self.sketches.iter().map(read).collect::<Result<Vec<_>, _>>()?;
             let none = Estimate { mean: f64::NAN, standard_error: f64::INFINITY, n: 0 };
             Ok(Quantiles { probability, objective: state.pop().unwrap_or(none), state })
         });
         let quantiles = quantiles.collect::<Result<Vec<_>, RolloutError>>()?;
+        let d = self.state.dim();
         let summary = RolloutSummary {
             objective: self.objective.estimate(),
             terminal_reward: self.terminal_reward.estimate(),
@@ -152,6 +164,12 @@ impl SummaryReducer {
             running_reward: self.running_reward.estimate(),
             mean: if self.pairs.n() > 0 { self.pairs.mean() } else { self.state.mean() },
             covariance: self.state.covariance(),
+            covariance_error: (0..d * d)
+                .map(|ij| {
+                    let (i, j) = (ij / d, ij % d);
+                    self.block_covariance[place(i.max(j), i.min(j))].estimate().standard_error
+                })
+                .collect(),
             extrema: self.extrema,
             histograms: self.histograms,
             planes: self.planes,
@@ -179,6 +197,11 @@ impl SummaryReducer {
     }
 }
 
+/// Where entry (i, j <= i) of a symmetric matrix is kept.
+fn place(i: usize, j: usize) -> usize {
+    i * (i + 1) / 2 + j
+}
+
 fn into_block(coordinates: Vec<Vec<f64>>) -> PointBlock {
     let mut block = PointBlock::zeros(coordinates.len(), coordinates.first().map_or(0, Vec::len));
     for (i, x) in coordinates.iter().enumerate() {
@@ -203,9 +226,17 @@ impl Reducer for SummaryReducer {
                 moments.absorb(samples.iter().copied());
             }
         }
-        self.state.absorb(paths.state);
+        let d = paths.state.dim();
+        let mut block = Moments::new(d);
+        block.absorb(paths.state);
+        if paths.len() == LANES {
+            let covariance = block.covariance();
+            for (i, j) in (0..d).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+                self.block_covariance[place(i, j)].absorb([covariance[i * d + j]].into_iter());
+            }
+        }
+        self.state.merge(&block);
         if paths.antithetic {
-            let d = paths.state.dim();
             let means: Vec<f64> = (0..d).flat_map(|i| pair_means(paths.state.coord(i)).collect::<Vec<_>>()).collect();
             self.pairs.absorb(Points::new(&means, d));
         }
@@ -239,6 +270,9 @@ impl Reducer for SummaryReducer {
         self.outside.merge(later.outside);
         self.state.merge(&later.state);
         self.pairs.merge(&later.pairs);
+        for (c, l) in self.block_covariance.iter_mut().zip(&later.block_covariance) {
+            c.merge(*l);
+        }
         self.extrema.merge(&later.extrema);
         for (h, l) in self.histograms.iter_mut().zip(&later.histograms) {
             h.merge(l);
@@ -257,8 +291,28 @@ impl Reducer for SummaryReducer {
         }
     }
 
+    fn fits(&self, other: &Self) -> bool {
+        let bins = |h: &Histogram| (h.lower, h.upper, h.counts.len());
+        let planes = |p: &PlaneHistogram| (p.coordinates, p.first, p.second, p.rows, p.columns);
+        self.state.dim() == other.state.dim()
+            && self.probabilities == other.probabilities
+            && self.sketches.len() == other.sketches.len()
+            && self.histograms.iter().map(bins).eq(other.histograms.iter().map(bins))
+            && self.planes.iter().map(planes).eq(other.planes.iter().map(planes))
+            && self.final_states.is_some() == other.final_states.is_some()
+            && self.objectives.is_some() == other.objectives.is_some()
+    }
+
     /// That of the objective.
     fn standard_error(&self) -> Option<f64> {
         Some(self.objective.estimate().standard_error)
+    }
+
+    fn pack(&self) -> Option<Vec<u8>> {
+        to_bytes(self)
+    }
+
+    fn unpack(&self, bytes: &[u8]) -> Option<Self> {
+        from_bytes(bytes)
     }
 }

@@ -2,6 +2,7 @@
 
 mod interpolation;
 mod orders;
+mod periodic;
 mod properties;
 mod table;
 
