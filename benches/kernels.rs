@@ -1,16 +1,15 @@
-//! Small kernels of the HJB solvers, timed by criterion: right-hand sides of the high-order route, tridiagonal stages.
+//! Kernels of the HJB solvers, timed by criterion: differences, scores, a whole explicit solve, assembly, linear systems.
 //!
-//! Right-hand sides are timed within a short integration, since the operator is internal: the figure per element is
-//! seconds per node and right-hand side, coefficients and error control included. Threads as rayon has them.
+//! The explicit solve gives elements per second with one element for each node and right-hand side, coefficients and error
+//! control included: the operator itself is internal. Threads as rayon has them.
 
 mod common;
 
-use common::{Outcome, settings};
+use common::{Outcome, rotating_drift, rotation, settings};
 use criterion::{BenchmarkId, SamplingMode, Throughput};
-use hjbridge::hjb::StencilMatrix;
-use hjbridge::hjb::linear::LinearSolver;
-use hjbridge::hjb::linear::Tridiagonal;
+use hjbridge::hjb::linear::{AdiSweepParams, IterationParams, LinearSolver, MultigridParams, Tridiagonal};
 use hjbridge::hjb::smooth::{Differences, Output, SmoothParams, SmoothSolver};
+use hjbridge::hjb::{Face, Generator, LinearSolverChoice, Space, StencilMatrix};
 use hjbridge::model::PointBlock;
 use hjbridge::model::grid::{Axis, TensorGrid};
 use std::sync::Arc;
@@ -65,7 +64,36 @@ fn main() -> Outcome<()> {
     let solver = SmoothSolver::new(&ring, cube(2, 129)?, params)?;
     let info = solver.solve_observed(&mut |_| {})?;
     group.throughput(Throughput::Elements((info.right_sides * info.nodes) as u64));
-    group.bench_function("Runge-Kutta-Chebyshev, 129^2, per right-hand side", |b| b.iter(|| solver.solve_observed(&mut |_| {})));
+    group.bench_function("Runge-Kutta-Chebyshev, 129^2, whole solve", |b| b.iter(|| solver.solve_observed(&mut |_| {})));
+
+    let grid = cube(2, 257)?;
+    let (drift, variance) = (rotating_drift(&grid), vec![1.0; 2 * grid.len()]);
+    let mut generator = Generator::new(grid.clone(), Space::Hybrid.scheme(), Face::Reflecting);
+    group.throughput(Throughput::Elements(grid.len() as u64));
+    group
+        .bench_function("hybrid assembly, 257^2", |b| b.iter(|| generator.assemble(&drift, &variance).map(|l| l.diagonal(0)[0])));
+
+    let rates = rotation(257)?;
+    let mut step = rates.clone();
+    step.set_identity_minus(1e-2, &rates);
+    let right: Vec<f64> = (0..step.len()).map(|j| (0.01 * j as f64).cos()).collect();
+    for (name, choice) in [
+        ("sparse LU", LinearSolverChoice::SparseLu),
+        ("ILU(0), BiCGSTAB", LinearSolverChoice::BiCgStab(IterationParams::default())),
+        ("multigrid, BiCGSTAB", LinearSolverChoice::Multigrid(MultigridParams::default())),
+        ("ADI sweeps, BiCGSTAB", LinearSolverChoice::Adi(AdiSweepParams::default())),
+    ] {
+        let mut solver = choice.build(&step)?;
+        let mut x = vec![0.0; right.len()];
+        group.bench_function(BenchmarkId::new("factorise and solve I - 0.01 L, 257^2", name), |b| {
+            b.iter(|| {
+                solver.factorise(&step).and_then(|()| {
+                    x.fill(0.0);
+                    solver.solve_from(&step, &right, &mut x)
+                })
+            })
+        });
+    }
 
     let (a, rhs) = implicit_step(801);
     let mut tridiagonal = Tridiagonal::new(&a)?;

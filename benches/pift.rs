@@ -33,7 +33,8 @@ fn main() -> Outcome<()> {
     println!("  V {v:.3e}, U {u:.3e}; most updates at a step {}", a.info.max_iterations());
     println!("  1 and 2 threads give the same bits: {}", a.values == b.values && a.controls == b.controls);
     let updates: usize = a.info.steps.iter().map(|s| s.iterations + 1).sum();
-    let evaluations = updates * a.info.nodes * a.info.quadrature_points;
+    // per step one smoothing along each axis, then one evaluation per node and iterate
+    let evaluations = (updates + N * a.info.quadrature_points) * a.info.nodes;
     let p = paired(7, || one.solve_observed(&mut |_| {}), || two.solve_observed(&mut |_| {}));
     println!(
         "  1 thread {:.0} ms ({:.0} M spline evaluations/s), 2 threads {:.0} ms: 2 / 1 = {:.2} (from {:.2} to {:.2} in 7 pairs)",

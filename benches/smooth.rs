@@ -5,24 +5,12 @@
 
 mod common;
 
-use common::{Outcome, ring};
+use common::{Outcome, octahedron, ring};
 use hjbridge::hjb::smooth::{Output, SmoothInfo, SmoothParams, SmoothSolver};
 use hjbridge::model::exact::{ClosedForm, TiltedMixture};
-use hjbridge::model::fine_tuning::{FineTuning, InitialLaw};
+use hjbridge::model::fine_tuning::FineTuning;
 use hjbridge::model::grid::{Axis, TensorGrid};
-use hjbridge::model::reward::Reward;
-use hjbridge::model::{GaussianMixture, KlWeight, Schedule};
 use std::sync::Arc;
-
-/// Six Gaussians on the axes of R^3 and a quadratic reward.
-fn octahedron() -> Outcome<FineTuning> {
-    let mean = |k: usize| (0..3).map(|i| if i == k / 2 { [1.8, -1.8][k % 2] } else { 0.0 }).collect::<Vec<f64>>();
-    let covariance: Vec<Vec<f64>> = (0..3).map(|i| (0..3).map(|j| if i == j { 0.25 } else { 0.0 }).collect()).collect();
-    let prior = GaussianMixture::new(vec![1.0 / 6.0; 6], (0..6).map(mean).collect(), vec![covariance; 6])?;
-    let q = [vec![0.5, 0.1, 0.0], vec![0.1, 0.3, 0.0], vec![0.0, 0.0, 0.2]];
-    let reward = Reward::quadratic(&q, vec![0.8, 0.4, -0.3], 0.0)?;
-    Ok(FineTuning::new(Schedule::linear(2.0, 0.5, 3.0)?, prior, reward, KlWeight::constant(0.8)?, InitialLaw::NoisedPrior)?)
-}
 
 /// Solve twice without output, once for the error of V at the output times on |y_i| <= radius.
 fn figures(problem: &FineTuning, half: f64, n: usize, params: SmoothParams, radius: f64) -> Outcome<(f64, SmoothInfo)> {

@@ -8,9 +8,9 @@
 //! and the optimal force u = -sqrt(2) V' is the drift of the process conditioned to pay as little as possible.
 //!
 //! psi falls to e^{-alpha} across the barrier. The linear equation is solved for V itself (psi is never formed), so nothing
-//! underflows; policy iteration on the equation for V starts from no control, that is from the mean hitting time e^{alpha}
-//! alone, and refuses when a linear system of that size has no digit left. Where it does converge it is the more accurate of the two on
-//! the same grid, because it differences V, which bends less than psi.
+//! underflows. Policy iteration on the equation for V cannot start from no control, that is from the mean hitting time
+//! e^{alpha}, when a linear system of that size has no digit left; it then finds a first control by a vanishing discount. It
+//! is the more accurate of the two on the same grid, because it differences V, which bends less than psi.
 //!
 //! Reference: w = -V' solves w' = 1 + U' w - w^2, w(-2) = 0, and V(-1) = int_{-1}^1 w: one ordinary differential equation,
 //! stable from left to right, by Runge-Kutta.

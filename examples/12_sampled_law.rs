@@ -59,8 +59,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         quantile(0.75)
     );
     println!(
-        "{:>6} | {:>8} {:>8} {:>6} | {:>8} {:>8} {:>6} | {:>8} {:>8} {:>9} | {}",
-        "N", "mean", "std err", "z", "variance", "std err", "z", "D", "p-value", "law", "quartiles (std err)"
+        "{:>6} | {:>8} {:>8} {:>6} | {:>8} {:>8} {:>6} | {:>8} {:>8} {:>9} | quartiles (std err)",
+        "N", "mean", "std err", "z", "variance", "std err", "z", "D", "p-value", "law"
     );
     let none = ZeroFeedback { dim: 1, control_dim: 1 };
     for (N, tuned) in [(10, true), (40, true), (160, true), (640, true), (640, false)] {

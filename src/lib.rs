@@ -29,7 +29,9 @@
 //! | Fokker-Planck by the transposed generator, exact adjoint, stationary density | [`hjb::FokkerPlanck`], [`hjb::AdjointLaw`], [`hjb::StationaryDensity`] | `solvers/hjb` | Chang and Cooper 1970 |
 //! | controlled diffusions from formulas | [`model::formulated`] | `solvers/model/src/formulated` | |
 //! | Euler-Maruyama ensembles | [`rollout::Ensemble`] | `solvers/rollout` | Salmon et al. 2011 (noise) |
+//! | one ensemble or sweep over several processes | [`rollout::ranks`], [`run::sweep`] | `solvers/rollout/src/ranks`, `src/run/sweep.rs` | MPI 3.1 |
 //! | PI-FT on a grid | [`pift::PiFt`] | `solvers/pift` | arXiv:2412.18164 |
+//! | parametric PI-FT in any dimension | [`pift::parametric`] | `solvers/pift/src/parametric` | arXiv:2412.18164 |
 //! | law of the discrete chain | [`pift::ChainLaw`] | `solvers/pift` | |
 //! | discrete against continuous | [`bridge::bridge`] | `src/bridge` | arXiv:2412.18164 |
 //! | closed forms | [`model::exact`] | `solvers/model/src/exact` | |
@@ -42,7 +44,7 @@
 //!   the default schemes; add [`hjb::Space::Upwind`] and [`hjb::Time::ImplicitEuler`] when monotonicity matters more than order.
 //! * No horizon (discount, exit, hitting): [`hjb::StationarySolver`]; rare events at constant temperature, where exp(V) spans
 //!   many decades: [`hjb::cole_hopf`].
-//! * The discrete-time answer: [`pift::PiFt`]. Its distance to the continuous one: [`bridge::bridge`].
+//! * The discrete-time answer: [`pift::PiFt`]; beyond three dimensions [`pift::parametric`], with a bound on what it misses. Its distance to the continuous one: [`bridge::bridge`].
 //! * The law and the objective of a policy: [`rollout::Ensemble`] in any dimension, [`hjb::FokkerPlanck`] on a grid.
 
 pub use hjbridge_hjb as hjb;

@@ -1,13 +1,17 @@
 //! Independent routes to the same numbers: HJB, closed forms, Riccati, PI-FT, rollouts, Fokker-Planck.
 
 use hjbridge::bridge::{bridge, euler_value, octave_orders, wasserstein_1};
-use hjbridge::hjb::{FokkerPlanck, FokkerPlanckParams, masses_from_log_density};
+use hjbridge::hjb::{Face, FokkerPlanck, FokkerPlanckParams, HjbParams, HjbSolver, masses_from_log_density};
 use hjbridge::model::exact::{FinalLaw, TiltedMixture};
-use hjbridge::model::{InitialLaw, Law};
+use hjbridge::model::grid::{Axis, Extrapolation, Interpolation, TensorGrid};
+use hjbridge::model::{Coefficients, ControlledDiffusion, InitialLaw, Law, MatrixCoefficient, Points, PointsMut};
 use hjbridge::problem::spec::{InitialLawSpec, KlFunctionSpec, KlWeightSpec, RewardSpec, ScheduleSpec};
 use hjbridge::problem::{Problem, ProblemFile};
+use hjbridge::rollout::{Ensemble, InitialState, RolloutParams};
 use hjbridge::run::{RolloutOptions, Silent, SolveRun, initial_mean, pift, rollout, solve, tabulated_score};
+use std::f64::consts::TAU;
 use std::path::Path;
+use std::sync::Arc;
 
 fn load(name: &str, change: impl FnOnce(&mut ProblemFile)) -> Problem {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/problems");
@@ -281,4 +285,57 @@ fn units_of_time_and_reward_do_not_matter() {
             assert!((scaled.solution.control(k)[j] - base.solution.control(k)[j]).abs() < 1e-7);
         }
     }
+}
+
+/// dX = v dt + dB on a circle of length 2 pi, cost v^2/2, terminal reward log(2 + cos X).
+struct Rotor;
+
+impl Coefficients for Rotor {
+    fn drift(&self, _x: Points<'_>, mut out: PointsMut<'_>) {
+        out.coord_mut(0).fill(0.0);
+    }
+    fn control_matrix(&self) -> MatrixCoefficient<'_> {
+        MatrixCoefficient::Scaled(1.0)
+    }
+    fn diffusion(&self) -> MatrixCoefficient<'_> {
+        MatrixCoefficient::Scaled(1.0)
+    }
+    fn control_weight(&self) -> MatrixCoefficient<'_> {
+        MatrixCoefficient::Scaled(1.0)
+    }
+}
+
+impl ControlledDiffusion for Rotor {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn control_dim(&self) -> usize {
+        1
+    }
+    fn horizon(&self) -> f64 {
+        100.0
+    }
+    fn at(&self, _t: f64) -> Box<dyn Coefficients + '_> {
+        Box::new(Rotor)
+    }
+    fn terminal_reward(&self, x: Points<'_>, out: &mut [f64]) {
+        out.iter_mut().zip(x.coord(0)).for_each(|(o, x)| *o = (2.0 + x.cos()).ln());
+    }
+}
+
+#[test]
+fn a_rotor_turns_round_its_circle_and_never_leaves_the_grid() {
+    // V(t, x) = log(2 + e^{-(T - t)/2} cos x).
+    let grid = Arc::new(TensorGrid::new(vec![Axis::uniform(0.0, TAU, 129).unwrap()]).unwrap());
+    let params = HjbParams { steps: 1000, boundary: Face::Periodic.into(), ..Default::default() };
+    let (v, _) = HjbSolver::new(&Rotor, grid, params).unwrap().solve().unwrap();
+    let feedback = v.feedback(Interpolation::Cubic, Extrapolation::Linear).unwrap();
+    let params = RolloutParams { paths: 8_000, steps: 1000, seed: 3, ..Default::default() };
+    let (summary, _) = Ensemble::new(&Rotor, &feedback, InitialState::Point(vec![1.0]), params).unwrap().run().unwrap();
+    let exact = (2.0 + (-50.0f64).exp() * 1.0f64.cos()).ln();
+    let z = summary.objective.z_score(exact);
+    assert!(z.abs() < 4.0 && summary.objective.standard_error < 5e-3, "{z} {:?}", summary.objective);
+    // It has turned round several times, and still the control is that of the place on the circle.
+    assert!(summary.covariance[0] > 80.0, "{:?}", summary.covariance);
+    assert_eq!(summary.outside.mean, 0.0);
 }

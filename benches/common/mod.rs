@@ -4,16 +4,17 @@
 pub mod simulation;
 
 use criterion::Criterion;
-use hjbridge::hjb::{HjbInfo, HjbParams, HjbSolver};
+use hjbridge::hjb::{Face, Generator, HjbInfo, HjbParams, HjbSolver, Space, StencilMatrix};
 use hjbridge::model::exact::{ClosedForm, closed_form};
 use hjbridge::model::fine_tuning::{FineTuning, InitialLaw};
 use hjbridge::model::reward::Reward;
-use hjbridge::model::{GaussianMixture, KlWeight, PointBlock, Schedule};
+use hjbridge::model::{Axis, GaussianMixture, KlWeight, PointBlock, Schedule, TensorGrid};
 use hjbridge::problem::{Problem, ProblemFile};
 use hjbridge::run::{SliceError, slice_errors};
 use std::error::Error;
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Whatever went wrong.
@@ -25,13 +26,44 @@ pub fn mixture_1d() -> Outcome<Problem> {
     Ok(Problem::resolve(ProblemFile::read(&directory.join("mixture_1d.json"))?, &directory)?)
 }
 
-/// Eight equal Gaussians on a circle of radius 2 with a quadratic reward.
+/// Eight equal Gaussians on a circle of radius 2 with a quadratic reward; T = 2.
 pub fn ring() -> Outcome<FineTuning> {
+    ring_until(2.0)
+}
+
+/// The same with another horizon.
+pub fn ring_until(horizon: f64) -> Outcome<FineTuning> {
     let angle = |k: usize| k as f64 * std::f64::consts::FRAC_PI_4;
     let means = (0..8).map(|k| vec![2.0 * angle(k).cos(), 2.0 * angle(k).sin()]).collect();
     let prior = GaussianMixture::new(vec![0.125; 8], means, vec![vec![vec![0.16, 0.0], vec![0.0, 0.16]]; 8])?;
     let reward = Reward::quadratic(&[vec![0.5, 0.0], vec![0.0, 0.2]], vec![1.0, 0.5], 0.0)?;
+    Ok(FineTuning::new(Schedule::linear(horizon, 0.5, 3.0)?, prior, reward, KlWeight::constant(0.8)?, InitialLaw::NoisedPrior)?)
+}
+
+/// Six Gaussians on the axes of R^3 and a quadratic reward.
+pub fn octahedron() -> Outcome<FineTuning> {
+    let mean = |k: usize| (0..3).map(|i| if i == k / 2 { [1.8, -1.8][k % 2] } else { 0.0 }).collect::<Vec<f64>>();
+    let covariance: Vec<Vec<f64>> = (0..3).map(|i| (0..3).map(|j| if i == j { 0.25 } else { 0.0 }).collect()).collect();
+    let prior = GaussianMixture::new(vec![1.0 / 6.0; 6], (0..6).map(mean).collect(), vec![covariance; 6])?;
+    let q = [vec![0.5, 0.1, 0.0], vec![0.1, 0.3, 0.0], vec![0.0, 0.0, 0.2]];
+    let reward = Reward::quadratic(&q, vec![0.8, 0.4, -0.3], 0.0)?;
     Ok(FineTuning::new(Schedule::linear(2.0, 0.5, 3.0)?, prior, reward, KlWeight::constant(0.8)?, InitialLaw::NoisedPrior)?)
+}
+
+/// The generator of dX = (-X + X rotated by a right angle) dt + dB on n^2 nodes of [-3, 3]^2, hybrid, reflecting faces.
+pub fn rotation(n: usize) -> Outcome<StencilMatrix> {
+    let grid = Arc::new(TensorGrid::new(vec![Axis::uniform(-3.0, 3.0, n)?; 2])?);
+    let drift = rotating_drift(&grid);
+    let mut generator = Generator::new(grid.clone(), Space::Hybrid.scheme(), Face::Reflecting);
+    Ok(generator.assemble(&drift, &vec![1.0; 2 * grid.len()])?.clone())
+}
+
+/// Its drift, component by component.
+pub fn rotating_drift(grid: &TensorGrid) -> Vec<f64> {
+    let points = grid.points();
+    let (x, y) = (points.coord(0), points.coord(1));
+    let first = x.iter().zip(y).map(|(x, y)| -x - y);
+    first.chain(x.iter().zip(y).map(|(x, y)| x - y)).collect()
 }
 
 /// Ten samples within about 2.5 seconds for each figure: good to a few per cent on a quiet machine, and a whole run stays short.
@@ -102,7 +134,7 @@ pub fn paired<A, B>(pairs: usize, mut first: impl FnMut() -> A, mut second: impl
 }
 
 /// Sorts the values.
-fn median(values: &mut [f64]) -> f64 {
+pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let n = values.len();
     0.5 * (values[(n - 1) / 2] + values[n / 2])

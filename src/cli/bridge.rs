@@ -7,6 +7,10 @@ use crate::run::RunError;
 
 pub(super) fn run(session: &Session) -> Result<(), RunError> {
     let problem = &session.problem;
+    if problem.network.is_some() {
+        let what = "bridge measures orders against an exact solution, which a network has not; solve and pift take it";
+        return Err(RunError::Unsupported(what.into()));
+    }
     let run = bridge(problem, &problem.file.bridge_steps, &session.bars)?;
     let solution = &run.hjb.solution;
     let slices = session.write_slices(solution.times(), |k| solution.value(k), |k| &run.hjb.controls[k])?;

@@ -68,6 +68,15 @@ fn fine_tuning(problem: &Problem) -> Result<(), RunError> {
         lines.push(format!("  data: {rows} rows of {:?}, model = (data - {:?}) / {:?}", data.names, map.center, map.scale));
     }
     lines.push(format!("  kl_weight {:?}, initial law {:?}", m.kl_weight(), m.initial()));
+    if let Some(score) = &problem.network {
+        let n = score.network();
+        lines.push(format!(
+            "  score: a network of {} parameters that predicts {:?}, constant in time for tau < {}; the prior is its reference",
+            n.parameters(),
+            n.predicts(),
+            n.tau_min()
+        ));
+    }
     lines.push(match closed_form(m)? {
         Some(exact) => format!("  closed form: {}", exact.description()),
         None => "  closed form: none; the HJB solution is the reference".into(),

@@ -5,7 +5,7 @@ use super::progress::Bars;
 use crate::problem::spec::GridSpec;
 use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, ProblemFile};
 use crate::report::{OutputDirectory, Report, ReportError, SLICES, SOLUTION, Slices, figure::FigureInfo};
-use crate::run::{RouteReport, RunError};
+use crate::run::{NetworkReport, RouteReport, RunError, network_report};
 use hjbridge_model::{ControlledDiffusion, TensorGrid};
 use hjbridge_rollout::Ranks;
 use std::io::Write;
@@ -26,6 +26,10 @@ pub(super) trait Subject: Sized {
     fn grid(&self) -> &TensorGrid;
     /// Components of the control.
     fn control_dim(&self) -> usize;
+    /// What there is to say about the network that gives the score, if one does.
+    fn network(&self) -> Option<NetworkReport> {
+        None
+    }
 }
 
 impl Subject for Problem {
@@ -51,6 +55,9 @@ impl Subject for Problem {
     }
     fn control_dim(&self) -> usize {
         self.dim()
+    }
+    fn network(&self) -> Option<NetworkReport> {
+        network_report(self)
     }
 }
 
@@ -185,9 +192,11 @@ impl<P: Subject> Session<P> {
         if !self.writes() {
             return failure.map_or(Ok(()), Err);
         }
+        report.network = self.problem.network();
         self.out.write_report(&report)?;
         if !self.quiet {
             say(summary.iter());
+            say(report.network.iter().map(network_line));
             say([format!("written to {}", self.out.path().display())].iter());
         }
         match failure {
@@ -205,6 +214,14 @@ impl<P: Subject> Session<P> {
         lines.extend(self.problem.description().map(str::to_string));
         lines
     }
+}
+
+/// What a network adds to errors against closed forms.
+fn network_line(n: &NetworkReport) -> String {
+    format!(
+        "  score by a network: relative entropy {:.2e} from the reference, in all errors against closed forms",
+        n.relative_entropy
+    )
 }
 
 /// Lines on standard output. A reader who has left is no error.

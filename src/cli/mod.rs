@@ -7,6 +7,7 @@ mod bridge;
 mod check;
 mod common;
 mod controlled;
+mod parametric;
 mod pift;
 mod progress;
 mod ranks;
@@ -46,7 +47,7 @@ enum Command {
     /// Solve and simulate at several KL weights: reward against divergence
     Sweep(sweep::SweepArgs),
     /// Solve the discrete-time problem by PI-FT
-    Pift(Options),
+    Pift(pift::PiftArgs),
     /// Measure how PI-FT converges to the continuous solution
     Bridge(Options),
 }
@@ -68,13 +69,13 @@ struct Options {
     /// Nodes of the grid, one number for each axis
     #[arg(long, value_delimiter = ',')]
     nodes: Option<Vec<usize>>,
-    /// Time steps; for bridge a comma list of N
+    /// Time steps (only bridge takes a comma list)
     #[arg(long, value_delimiter = ',')]
     steps: Option<Vec<usize>>,
     /// Paths of the simulation
     #[arg(long)]
     paths: Option<usize>,
-    /// Time slices in solution.npz, at least 2 [default: at most 129]
+    /// Time slices in solution.npz, and of rollout in paths.npz, at least 2 [default: at most 129]
     #[arg(long, value_parser = at_least_two)]
     slices: Option<usize>,
     /// No progress and no summary
@@ -104,7 +105,7 @@ pub fn main() -> ExitCode {
                 common::complain(&format!("error: {}{e}", command.place(e)));
             }
             ExitCode::from(match e {
-                RunError::Interrupted { .. } => 3,
+                RunError::Interrupted { .. } | RunError::MultilevelInterrupted { .. } | RunError::Stopped { .. } => 3,
                 e if e.is_input() => 2,
                 _ => 1,
             })
@@ -122,9 +123,11 @@ impl Command {
             Command::Solve(o)
             | Command::Rollout(rollout_options::RolloutArgs { options: o, .. })
             | Command::Sweep(sweep::SweepArgs { options: o, .. })
-            | Command::Pift(o)
+            | Command::Pift(pift::PiftArgs { options: o, .. })
             | Command::Bridge(o) => {
+                let replaced = matches!(self, Command::Pift(args) if args.replaces());
                 let flags = [
+                    ("pift", replaced),
                     ("grid", o.nodes.is_some()),
                     ("time_steps", o.steps.is_some()),
                     ("bridge_steps", o.steps.is_some()),
@@ -152,11 +155,14 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         Command::Solve(options) => ("solve", options),
         Command::Rollout(args) => ("rollout", &args.options),
         Command::Sweep(args) => ("sweep", &args.options),
-        Command::Pift(options) => ("pift", options),
+        Command::Pift(args) => ("pift", &args.options),
         Command::Bridge(options) => ("bridge", options),
     };
     let work = || {
-        let file = AnyProblemFile::read(&options.problem)?;
+        let mut file = AnyProblemFile::read(&options.problem)?;
+        if let Command::Pift(args) = command {
+            args.apply(&mut file);
+        }
         if let (Command::Solve(_), AnyProblemFile::Controlled(_)) = (command, &file) {
             return controlled::run(&Session::open(name, options, file, ranks)?);
         }
@@ -169,7 +175,7 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
             Command::Solve(_) => solve::run(&session),
             Command::Rollout(args) => rollout::run(&session, args),
             Command::Sweep(args) => sweep::run(&session, args),
-            Command::Pift(_) => pift::run(&session),
+            Command::Pift(args) => pift::run(&session, args),
             Command::Bridge(_) => bridge::run(&session),
         }
     };

@@ -9,7 +9,7 @@ use crate::run::{
     MultilevelReport, RolloutOptions, RolloutSettings, RunError, check_rollout, check_rollout_controlled, rollout,
     rollout_controlled, solve, solve_controlled,
 };
-use hjbridge_rollout::{Estimate, Ranks, RolloutInfo};
+use hjbridge_rollout::{Estimate, Ranks, RolloutInfo, StoppedBy};
 use std::sync::Arc;
 
 /// A fine-tuning problem.
@@ -43,10 +43,14 @@ pub(super) fn run(session: &Session<Problem>, args: &RolloutArgs) -> Result<(), 
     summary.push(format!("  objective {}", with_error(r.estimates.objective)));
     summary.push(match (r.euler_objective, r.time_bias) {
         (Some(euler), Some(bias)) => format!(
-            "  its exact value for these steps is {euler:.6}, z = {:.2}; the optimum E V(0, Y_0) is {:.6}, bias of the step {bias:+.2e}",
-            r.z_score, r.optimum
+            "  its exact value for these steps is {}, z = {}; the optimum E V(0, Y_0) is {}, bias of the step {bias:+.2e}",
+            fixed(euler),
+            deviations(r.z_score),
+            fixed(r.optimum)
         ),
-        _ => format!("  optimum E V(0, Y_0) = {:.6}, z = {:.2} (with the bias of the step)", r.optimum, r.z_score),
+        _ => {
+            format!("  optimum E V(0, Y_0) = {}, z = {} (with the bias of the step)", fixed(r.optimum), deviations(r.z_score))
+        }
     });
     let (reward, cost) = (with_error(r.estimates.reward), with_error(r.estimates.kl_cost));
     summary.push(format!("  reward {reward}, KL cost {cost}"));
@@ -101,10 +105,10 @@ pub(super) fn run_controlled(session: &Session<ControlledProblem>, args: &Rollou
         ));
         let known = start.exact_value.map_or(String::new(), |v| format!(" (known: {})", digits(v)));
         summary.push(format!(
-            "    objective {}, against V = {}{known}, z = {:.2} (with the bias of the step)",
+            "    objective {}, against V = {}{known}, z = {} (with the bias of the step)",
             with_error(start.objective),
             digits(start.value),
-            start.z_score
+            deviations(start.z_score)
         ));
         if let Some(parts) = &start.parts {
             let [terminal, running, control] = [parts.terminal, parts.running, parts.control_cost].map(with_error);
@@ -157,16 +161,30 @@ fn with_error(e: Estimate) -> String {
     }
 }
 
+/// With six decimals, unless that were a long number.
+fn fixed(x: f64) -> String {
+    if x.abs() < 1e7 { format!("{x:.6}") } else { digits(x) }
+}
+
+/// A deviation in standard errors; there is none where nothing is left to chance.
+fn deviations(z: f64) -> String {
+    match z {
+        z if !z.is_finite() => "-".into(),
+        z if z.abs() < 1e5 => format!("{z:.2}"),
+        z => format!("{z:.1e}"),
+    }
+}
+
 fn multilevel_lines(m: &MultilevelReport, name: &str, reference: f64) -> Vec<String> {
     let (o, info) = (&m.objective, &m.info);
     let mut lines = vec![
         format!(
-            "  multilevel: objective {} ± {:.1e}, bias about {:.1e}; {name} {}, z = {:.2}; {:.2} s",
+            "  multilevel: objective {} ± {:.1e}, bias about {:.1e}; {name} {}, z = {}; {:.2} s",
             digits(o.mean),
             o.standard_error,
             o.bias,
             digits(reference),
-            m.z_score,
+            deviations(m.z_score),
             info.seconds
         ),
         format!(
@@ -182,7 +200,9 @@ fn multilevel_lines(m: &MultilevelReport, name: &str, reference: f64) -> Vec<Str
             level.steps, d.n, d.mean, d.standard_error, level.variance, level.cost
         ));
     }
-    if !info.converged {
+    if info.stopped_by == StoppedBy::Interrupt {
+        lines.push("    interrupted: what the samples by then give".into());
+    } else if !info.converged {
         lines.push("    warning: the accuracy asked for was not reached".into());
     }
     lines

@@ -39,7 +39,7 @@ pub(super) struct RolloutArgs {
     /// End when the standard error of the objective is this small
     #[arg(long, value_name = "X")]
     target_stderr: Option<f64>,
-    /// End after so many seconds of simulation
+    /// End after so many seconds of simulation, shared equally by the starting points
     #[arg(long, value_name = "SECONDS")]
     time_budget: Option<f64>,
     /// Estimate the objective by multilevel Monte Carlo too, to --target-stderr
@@ -54,7 +54,7 @@ pub(super) struct RolloutArgs {
     /// Source of the normal numbers
     #[arg(long, value_enum, default_value_t)]
     noise: NoiseName,
-    /// Write the first N paths to paths.npz
+    /// Write the first N paths to paths.npz, at the times that --slices gives
     #[arg(long, value_name = "N", default_value_t = 0)]
     save_paths: u64,
     /// Write the state of the run to this file from time to time and at the end

@@ -55,6 +55,22 @@ pub(super) fn run(session: &Session<Problem>, args: &SweepArgs) -> Result<(), Ru
             row.kl_exact.map_or("-".into(), |x| format!("{x:.6}")),
         ));
     }
+    for row in &r.rows {
+        let Some(objective) = row.pift_objective else {
+            let reason = row.pift_failure.as_deref().unwrap_or("no reason known");
+            summary.push(format!("  PI-FT at {}: {reason}", row.kl_weight));
+            continue;
+        };
+        summary.push(format!(
+            "  PI-FT at {:7}: E V_0 {objective:.6}, reward {}, KL {}; {} iterations, contraction {} (bound {})",
+            row.kl_weight,
+            row.pift_reward.map_or("-".into(), |x| format!("{x:.6}")),
+            row.pift_kl.map_or("-".into(), |x| format!("{x:.6}")),
+            row.pift_iterations.map_or("-".into(), |x| x.to_string()),
+            row.pift_contraction.map_or("-".into(), |x| format!("{x:.4}")),
+            row.pift_rho.map_or("-".into(), |x| format!("{x:.4}")),
+        ));
+    }
     let worst = |f: &dyn Fn(&crate::run::SweepRow) -> Option<f64>| r.rows.iter().filter_map(f).reduce(f64::max);
     summary.push(format!(
         "  largest |z| {}, largest error of V {}",

@@ -14,6 +14,7 @@ mod error;
 mod formula_text;
 mod grid;
 mod locate;
+mod network;
 mod resolve;
 mod samples;
 pub mod spec;

@@ -2,6 +2,7 @@
 
 use super::error::ProblemError;
 use super::grid::{compare_on, grid};
+use super::network::{in_reference, network_score};
 use super::samples::read_columns;
 use super::spec::{
     InitialLawSpec, KlFunctionSpec, KlWeightSpec, PriorSpec, ProblemFile, RegionSpec, RewardSpec, ScheduleSpec, SchemeSpec,
@@ -9,8 +10,8 @@ use super::spec::{
 use hjbridge_model::exact::{closed_form, tilt};
 use hjbridge_model::law::{Bandwidth, KernelDensity, Standardization};
 use hjbridge_model::{
-    Axis, Bump, FineTuning, Formula, GaussianMixture, InitialLaw, KlWeight, Law, ModelError, QuadraticTerm, Region, Reward,
-    Schedule, TensorGrid,
+    Axis, Bump, FineTuning, Formula, GaussianMixture, InitialLaw, KlWeight, Law, ModelError, NetworkScore, QuadraticTerm, Region,
+    Reward, Schedule, TensorGrid,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub struct Problem {
     pub compare_on: Region,
     /// The data behind the prior, if any.
     pub data: Option<DataColumns>,
+    /// The trained score in place of the prior's own, if any; the prior is then the reference.
+    pub network: Option<Arc<NetworkScore>>,
 }
 
 impl Problem {
@@ -70,7 +73,11 @@ impl Problem {
             InitialLawSpec::NoisedPrior => InitialLaw::NoisedPrior,
             InitialLawSpec::Optimal => InitialLaw::Optimal,
         };
-        let model = FineTuning::new(schedule, prior, reward, kl_weight, initial)?;
+        let network = network_score(&file.prior, directory, &schedule, dim, data.as_ref())?;
+        let mut model = FineTuning::new(schedule, prior, reward, kl_weight, initial)?;
+        if let Some(network) = &network {
+            model = model.with_score(network.clone())?;
+        }
         let grid = grid(&file.grid, dim, dim, file.time_steps)?;
         check_cut_off(&model, &grid)?;
         check_resolution(&model, &grid)?;
@@ -86,7 +93,7 @@ impl Problem {
         if let Some(labels) = file.axis_labels.as_ref().filter(|l| l.len() != dim) {
             return Err(ModelError::Shape { field: "axis_labels".into(), found: labels.len(), expected: dim }.into());
         }
-        Ok(Problem { file, model, grid, compare_on, data })
+        Ok(Problem { file, model, grid, compare_on, data, network })
     }
 
     /// Dimension d.
@@ -164,6 +171,13 @@ fn prior(spec: &mut PriorSpec, directory: &Path) -> Result<(GaussianMixture, Opt
             let data = DataColumns { names: columns.clone(), values, map: density.standardization().clone() };
             Ok((density.law().clone(), Some(data)))
         }
+        PriorSpec::Network { reference, .. } => match **reference {
+            PriorSpec::Network { .. } => {
+                let allowed = "must be gaussian, mixture or samples: a law whose score is known";
+                Err(ProblemError::invalid("prior.reference.kind", "network", allowed))
+            }
+            _ => prior(reference, directory).map_err(in_reference),
+        },
     }
 }
 
@@ -258,8 +272,8 @@ fn check_counts(file: &ProblemFile) -> Result<(), ProblemError> {
     if !(p.tolerance.is_finite() && p.tolerance > 0.0) {
         return Err(ProblemError::invalid("pift.tolerance", p.tolerance, "must be positive and finite"));
     }
-    if !(2..=64).contains(&p.quadrature_nodes) {
-        return Err(ProblemError::invalid("pift.quadrature_nodes", p.quadrature_nodes, "2 to 64 in each direction"));
+    if let Some(n) = p.quadrature_nodes.filter(|n| !(2..=64).contains(n)) {
+        return Err(ProblemError::invalid("pift.quadrature_nodes", n, "2 to 64 in each direction"));
     }
     Ok(())
 }

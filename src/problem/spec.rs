@@ -3,6 +3,7 @@
 use super::error::ProblemError;
 use super::tagged::{split, tagged};
 use hjbridge_model::formula::closest_name;
+use hjbridge_model::network::Prediction;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -152,6 +153,16 @@ pub enum PriorSpec {
         /// Whether the columns are brought to mean 0 and standard deviation 1.
         #[serde(default = "default_standardize")]
         standardize: bool,
+    },
+    /// A trained score, and the law that its training approximates.
+    Network {
+        /// A safetensors file, path relative to the problem file.
+        file: String,
+        /// What it predicts; absent: as the file says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        predicts: Option<Prediction>,
+        /// Any other kind of prior: closed forms are those of this law.
+        reference: Box<PriorSpec>,
     },
 }
 
@@ -421,14 +432,18 @@ pub struct PiFtSpec {
     pub alpha: AlphaSpec,
     /// sig_k^2.
     pub variance: VarianceSpec,
+    /// The one-step problem.
+    pub kernel: KernelSpec,
     /// Inner iteration.
     pub inner: InnerSpec,
-    /// Stop when an update is below this; ignored when `iterations` is given.
+    /// What ends the inner iteration; ignored when `iterations` is given.
+    pub stop: StopSpec,
+    /// With the stop `tolerance`: when an update is below this.
     pub tolerance: f64,
     /// A fixed number m of inner iterations.
     pub iterations: Option<usize>,
-    /// Gauss-Hermite nodes in each direction.
-    pub quadrature_nodes: usize,
+    /// Gauss-Hermite nodes in each direction; absent: chosen by an error estimate.
+    pub quadrature_nodes: Option<usize>,
 }
 
 impl Default for PiFtSpec {
@@ -436,10 +451,12 @@ impl Default for PiFtSpec {
         PiFtSpec {
             alpha: AlphaSpec::default(),
             variance: VarianceSpec::default(),
+            kernel: KernelSpec::default(),
             inner: InnerSpec::default(),
+            stop: StopSpec::default(),
             tolerance: 1e-10,
             iterations: None,
-            quadrature_nodes: 20,
+            quadrature_nodes: None,
         }
     }
 }
@@ -457,6 +474,7 @@ pub enum AlphaSpec {
 
 /// sig_k^2 from a_k.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum VarianceSpec {
     /// 1 - a.
@@ -466,10 +484,39 @@ pub enum VarianceSpec {
     OverAlpha,
     /// The posterior variance.
     Posterior,
+    /// The same for Gaussian data of the prior's mean variance.
+    GaussianPosterior,
+}
+
+/// The one-step problem of PI-FT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum KernelSpec {
+    /// The mean of each kernel is moved.
+    #[default]
+    MeanShift,
+    /// The whole kernel may change: the soft Bellman equation
+    Soft,
+    /// Mean shift, and the soft value above it
+    Both,
+}
+
+/// What ends the inner iteration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum StopSpec {
+    /// An update below `tolerance`
+    #[default]
+    Tolerance,
+    /// A bound on the error below the square of the step
+    BelowStep,
 }
 
 /// Inner iteration of PI-FT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum InnerSpec {
     /// Plain while it contracts, safeguarded Newton otherwise.
@@ -481,6 +528,8 @@ pub enum InnerSpec {
     Damped,
     /// Newton.
     Newton,
+    /// Damped, accelerated at every node
+    Anderson,
 }
 
 impl ProblemFile {

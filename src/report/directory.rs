@@ -17,8 +17,11 @@ pub const PATHS: &str = "paths.npz";
 /// Name of the table of a sweep.
 pub const SWEEP: &str = "sweep.csv";
 
+/// The name of a training that can be resumed.
+pub const TRAINING: &str = "training.json";
+
 /// Stems of all figures that a command may draw.
-const FIGURES: [&str; 11] = [
+const FIGURES: [&str; 14] = [
     "value_and_control",
     "value_profiles",
     "control_profiles",
@@ -28,6 +31,9 @@ const FIGURES: [&str; 11] = [
     "final_law",
     "paths",
     "contraction",
+    "regularity",
+    "iterates",
+    "sweep_pift",
     "bridge",
     "sweep",
 ];
@@ -107,7 +113,7 @@ impl OutputDirectory {
 /// Names of all files but the report.
 fn targets() -> impl Iterator<Item = String> {
     let figures = FIGURES.iter().flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.png")]);
-    [SOLUTION, PATHS, SWEEP].map(String::from).into_iter().chain(figures)
+    [SOLUTION, PATHS, SWEEP, TRAINING].map(String::from).into_iter().chain(figures)
 }
 
 #[cfg(test)]

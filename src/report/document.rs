@@ -3,7 +3,7 @@
 use super::figure::FigureInfo;
 use crate::bridge::BridgeReport;
 use crate::problem::AnyProblemFile;
-use crate::run::{AnyRolloutReport, ControlledReport, PiFtReport, SolveReport, SweepReport};
+use crate::run::{AnyRolloutReport, ControlledReport, NetworkReport, ParametricReport, PiFtReport, SolveReport, SweepReport};
 use serde::Serialize;
 
 /// Version of the report's layout; raised when a field changes its meaning.
@@ -34,10 +34,14 @@ pub struct Report {
     pub rollout: Option<AnyRolloutReport>,
     /// The discrete chain.
     pub pift: Option<PiFtReport>,
+    /// The discrete chain under a policy with parameters.
+    pub parametric: Option<ParametricReport>,
     /// Discrete against continuous.
     pub bridge: Option<BridgeReport>,
     /// One problem at several KL weights.
     pub sweep: Option<SweepReport>,
+    /// The network that gives the pre-trained score, against its reference.
+    pub network: Option<NetworkReport>,
     /// The pictures, with what was left out of them.
     pub figures: Vec<FigureInfo>,
     /// Pictures that could not be drawn, and why.
@@ -59,8 +63,10 @@ impl Report {
             solve: None,
             rollout: None,
             pift: None,
+            parametric: None,
             bridge: None,
             sweep: None,
+            network: None,
             figures: Vec::new(),
             figures_missing: Vec::new(),
         }

@@ -3,7 +3,7 @@
 use super::ReportError;
 use super::draw_plane::Plane;
 use super::figure::{
-    Colours, Contraction, ContractionSeries, Convergence, ConvergenceSeries, Densities, DensityLine, FigureInfo, HeatMap,
+    BoundSeries, Bounds, Colours, Contraction, ContractionSeries, Convergence, ConvergenceSeries, Densities, DensityLine, FigureInfo, HeatMap,
     Histogram, Profile, Profiles, ValueAndControl, save,
 };
 use super::slices::Slices;
@@ -225,7 +225,54 @@ pub fn pift(run: &PiFtRun, directory: &Path) -> Drawn {
     let label = format!("N = {}", run.report.steps);
     let bound: Vec<f64> = run.report.rho.iter().map(|&rho| if rho > 1e-6 { rho } else { f64::NAN }).collect();
     let series = [ContractionSeries { label: &label, times: &run.report.t, observed: &observed, bound: &bound }];
-    Ok(vec![save(&contraction_figure(&series), directory, "contraction")?])
+    let mut drawn = vec![save(&contraction_figure(&series), directory, "contraction")?];
+    drawn.extend(regularity(run, directory)?);
+    drawn.extend(iterates(run, directory)?);
+    Ok(drawn)
+}
+
+/// Lipschitz constants of V_k and grad V_k against the bounds handed down.
+fn regularity(run: &PiFtRun, directory: &Path) -> Drawn {
+    let r = &run.report;
+    let bound: Vec<f64> = r.lipschitz_gradient_bound.iter().map(|b| b.unwrap_or(f64::NAN)).collect();
+    let entry = |label, observed, bound| BoundSeries { label, x: &r.t, observed, bound };
+    let series = [
+        entry("Lip(Vₖ)", &r.lipschitz_value, &r.lipschitz_value_bound),
+        entry("Lip(∇Vₖ)", &r.lipschitz_gradient, &bound),
+    ];
+    if !r.lipschitz_value.iter().chain(&r.lipschitz_gradient).any(|v| *v > 0.0 && v.is_finite()) {
+        return Ok(Vec::new());
+    }
+    let title = "Regularity handed down from step k+1 to step k";
+    let figure = Bounds { title, x_label: TIME, y_label: "Lipschitz constant over the box", whole: false, series: &series };
+    Ok(vec![save(&figure, directory, "regularity")?])
+}
+
+/// The iterates of the step that has most of them above rounding: gaps to the converged policy and its value against rho^m and
+/// rho^(2m).
+fn iterates(run: &PiFtRun, directory: &Path) -> Drawn {
+    let telling = |s: &hjbridge_pift::StepInfo| s.iterates.iter().filter(|i| i.control_gap > 1e-9).count();
+    let Some(step) = run.report.per_step.iter().rev().max_by_key(|s| telling(s)).filter(|s| telling(s) >= 2) else {
+        return Ok(Vec::new());
+    };
+    let shown = &step.iterates[..step.iterates.len().min(telling(step) + 1)];
+    let of = |f: &dyn Fn(&hjbridge_pift::IterateInfo) -> f64| -> Vec<f64> {
+        shown.iter().map(f).map(|v| if v > 0.0 { v } else { f64::NAN }).collect()
+    };
+    let (m, control, value) = (of(&|i| i.m as f64 + 1.0), of(&|i| i.control_gap), of(&|i| i.value_gap));
+    let m: Vec<f64> = m.iter().map(|m| m - 1.0).collect();
+    let below_one = step.rho < 1.0;
+    let power = |start: f64, rate: f64| -> Vec<f64> { m.iter().map(|m| start * rate.powf(*m)).collect() };
+    let of_control = if below_one { power(control[0], step.rho) } else { Vec::new() };
+    let square = value[0] * (1.0 + step.rho) / (1.0 - step.rho);
+    let of_value = if below_one { power(square, step.rho * step.rho) } else { Vec::new() };
+    let series = [
+        BoundSeries { label: "policy: sup |u⁽ᵐ⁾ − u*|", x: &m, observed: &control, bound: &of_control },
+        BoundSeries { label: "value: sup |V⁽ᵐ⁾ − V*|", x: &m, observed: &value, bound: &of_value },
+    ];
+    let title = format!("Inner iteration ({}) at step k = {}, ρ = {:.3}", step.method, step.k, step.rho);
+    let figure = Bounds { title: &title, x_label: "inner iterations m", y_label: "gap over the box", whole: true, series: &series };
+    Ok(vec![save(&figure, directory, "iterates")?])
 }
 
 fn contraction_figure<'a>(series: &'a [ContractionSeries<'a>]) -> Contraction<'a> {

@@ -85,9 +85,10 @@ pub fn solve_controlled(problem: &ControlledProblem, levels: usize, progress: &d
         levels,
     };
     let outcome = if problem.is_stationary() { equation.stationary(progress) } else { equation.solve(progress) };
-    // a formula that is not finite is the cause of whatever the solver says
+    // a formula that is not finite is the cause of whatever the solver says; `check` finds the same point, wherever the solver
+    // happened to look first
     let explained = |e: HjbError| match problem.model.fault() {
-        Some(fault) => RunError::from(fault),
+        Some(fault) => evaluate_everywhere(problem).err().unwrap_or_else(|| fault.into()),
         None => RunError::from(e),
     };
     let solved = outcome.map_err(explained)?;

@@ -5,6 +5,7 @@ use crate::report::ReportError;
 use hjbridge_hjb::HjbError;
 use hjbridge_model::ModelError;
 use hjbridge_pift::PiFtError;
+use hjbridge_pift::parametric::ParametricError;
 use hjbridge_rollout::RolloutError;
 
 /// A run that did not finish.
@@ -22,6 +23,9 @@ pub enum RunError {
     /// PI-FT.
     #[error("PI-FT: {0}")]
     PiFt(#[from] PiFtError),
+    /// Parametric PI-FT.
+    #[error("parametric PI-FT: {0}")]
+    Parametric(#[from] ParametricError),
     /// The rollout.
     #[error("rollout: {0}")]
     Rollout(#[from] RolloutError),
@@ -42,11 +46,31 @@ pub enum RunError {
     /// Something this version does not do.
     #[error("{0}")]
     Unsupported(String),
+    /// The user ended a training.
+    #[error("interrupted after {done} iterations; --resume goes on")]
+    Stopped {
+        /// Fits or iterations done.
+        done: usize,
+    },
     /// The user ended the run.
     #[error("interrupted after {paths} paths")]
     Interrupted {
         /// Paths done.
         paths: u64,
+    },
+    /// The user ended the multilevel run beside a rollout.
+    #[error("interrupted in the multilevel run, after {path_steps:.2e} of its path-steps; the plain run is whole")]
+    MultilevelInterrupted {
+        /// Steps of all its paths.
+        path_steps: f64,
+    },
+    /// The multilevel run beside a rollout failed.
+    #[error("multilevel run from {base_steps} steps: {reason}; more steps on the coarsest level (--mlmc-base-steps) may be needed")]
+    Multilevel {
+        /// Steps of the coarsest level.
+        base_steps: usize,
+        /// Why.
+        reason: RolloutError,
     },
 }
 
@@ -58,11 +82,14 @@ impl RunError {
             RunError::Model(e) => !matches!(e, ModelError::Integration { .. }),
             RunError::Hjb(e) => is_input(e),
             RunError::PiFt(e) => matches!(e, PiFtError::Invalid { .. } | PiFtError::Unsupported { .. }),
+            RunError::Parametric(ParametricError::Model(_)) => true,
+            RunError::Parametric(e) => matches!(e, ParametricError::Invalid { .. } | ParametricError::RankDeficient { .. }),
             RunError::Rollout(e) => {
                 matches!(e, RolloutError::Invalid { .. } | RolloutError::Dimension { .. } | RolloutError::Checkpoint { .. })
             }
             RunError::Report(e) => matches!(e, ReportError::Invalid { .. }),
-            RunError::Interrupted { .. } | RunError::Ranks(_) | RunError::Sweep { .. } => false,
+            RunError::Interrupted { .. } | RunError::Stopped { .. } | RunError::Ranks(_) | RunError::Sweep { .. } => false,
+            RunError::MultilevelInterrupted { .. } | RunError::Multilevel { .. } => false,
         }
     }
 
@@ -86,7 +113,11 @@ impl RunError {
 fn is_input(e: &HjbError) -> bool {
     match e {
         HjbError::Model(e) => !matches!(e, ModelError::Integration { .. }),
-        HjbError::Invalid { .. } | HjbError::Memory { .. } | HjbError::Unsupported { .. } | HjbError::ControlWeight { .. } => true,
+        HjbError::Invalid { .. }
+        | HjbError::Memory { .. }
+        | HjbError::Unsupported { .. }
+        | HjbError::TooLarge { .. }
+        | HjbError::ControlWeight { .. } => true,
         _ => false,
     }
 }

@@ -5,7 +5,9 @@
 mod controlled;
 mod error;
 mod initial;
+mod network;
 mod norms;
+mod parametric;
 mod pift;
 mod progress;
 mod rollout;
@@ -17,8 +19,10 @@ mod sweep;
 pub use controlled::{ControlledReport, ControlledRun, StartValue, evaluate_everywhere, solve_controlled};
 pub use error::RunError;
 pub use initial::initial_mean;
+pub use network::{NetworkReport, network_report};
 pub use norms::{SliceError, SupError, slice_errors};
-pub use pift::{PiFtReport, PiFtRun, pift};
+pub use parametric::{ParametricOptions, ParametricReport, ParametricRun, PolicyKind, Training, parametric};
+pub use pift::{PiFtReport, PiFtRun, Sandwich, pift};
 pub use progress::{Progress, Silent};
 pub use rollout::{
     AnyRolloutReport, ControlledRollout, ControlledRolloutReport, Estimates, ExitChance, ExitReport, MultilevelReport, Parts,
@@ -28,8 +32,8 @@ pub use rollout::{
 };
 pub use route::{RouteReport, SolverInfo};
 pub use score::tabulated_score;
-pub use sweep::{ExactPoint, SweepReport, SweepRow, SweepRun, sweep, sweep_problems};
 pub use solve::{SolveReport, SolveRun, hjb_params, solve, solve_by_route};
+pub use sweep::{ExactPoint, SweepReport, SweepRow, SweepRun, sweep, sweep_problems};
 
 pub(crate) use norms::{RegionPoints, RegionSlice, worst};
 pub(crate) use pift::{ddpm_params, pift_params};

@@ -3,11 +3,26 @@
 use super::norms::{RegionPoints, SupError, worst};
 use super::{Progress, RunError, SliceError, initial_mean};
 use crate::problem::Problem;
-use crate::problem::spec::{AlphaSpec, InnerSpec, VarianceSpec};
+use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, StopSpec, VarianceSpec};
 use hjbridge_model::exact::{ClosedForm, DiscreteLq, DiscreteStep, closed_form};
-use hjbridge_model::{Extrapolation, PointBlock, ScalarField};
-use hjbridge_pift::{AlphaRule, Ddpm, DdpmParams, Inner, InnerRule, PiFt, PiFtParams, StepInfo, Storage, VarianceRule};
+use hjbridge_model::{Extrapolation, Interpolation, PointBlock, ScalarField};
+use hjbridge_pift::{
+    AlphaRule, BellmanKind, Ddpm, DdpmParams, DdpmParts, Inner, InnerRule, PiFt, PiFtParams, QuadratureInfo, RewardInfo,
+    StepInfo, Storage, VarianceRule,
+};
 use serde::Serialize;
+
+/// The three values that bracket each other: J(any control) <= V of the mean shift <= V of the soft Bellman equation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sandwich {
+    /// E V_0(Y_0) of the pre-trained chain, of the mean shift and of the soft step.
+    pub objectives: [f64; 3],
+    /// Largest value of (pre-trained - mean shift) and of (mean shift - soft) over the comparison box and all k: not positive but
+    /// for rounding.
+    pub violations: [f64; 2],
+    /// sup (soft - mean shift) over the same: O(h).
+    pub gap: f64,
+}
 
 /// Section `pift` of the report. Arrays over k run from k = 0 to N-1; after a failure only over the steps finished.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +45,28 @@ pub struct PiFtReport {
     pub rho: Vec<f64>,
     /// Inner iterations m_k.
     pub iterations: Vec<usize>,
+    /// Mean rate of the inner iteration, from its defects.
+    pub rate: Vec<Option<f64>>,
+    /// Bound on sup |u^(m_k) - u*|.
+    pub inner_error_bound: Vec<f64>,
+    /// p in (value gap) ~ (control gap)^p over the iterates of the step.
+    pub value_exponent: Vec<Option<f64>>,
+    /// Lipschitz constants of V_k and of grad V_k over the comparison box, each with the bound handed down from V_{k+1}.
+    pub lipschitz_value: Vec<f64>,
+    /// The bound.
+    pub lipschitz_value_bound: Vec<f64>,
+    /// Of grad V_k.
+    pub lipschitz_gradient: Vec<f64>,
+    /// The bound; null where rho_k >= 1.
+    pub lipschitz_gradient_bound: Vec<Option<f64>>,
+    /// Lipschitz data of the reward on the comparison box.
+    pub reward: Option<RewardInfo>,
+    /// Quadrature of the expectations over the noise.
+    pub quadrature: Option<QuadratureInfo>,
+    /// The kernel of `value` and `control`: mean_shift or soft.
+    pub kernel: &'static str,
+    /// With kernel `both`.
+    pub sandwich: Option<Sandwich>,
     /// Which closed form of the continuous problem the errors refer to.
     pub reference: Option<&'static str>,
     /// sup |V_k - V(t_k)| over the comparison box: the O(h) gap between the discrete and the continuous problem.
@@ -89,6 +126,11 @@ pub(crate) fn ddpm_params(problem: &Problem, steps: usize) -> DdpmParams {
             VarianceSpec::OneMinusAlpha => VarianceRule::OneMinusAlpha,
             VarianceSpec::OverAlpha => VarianceRule::OverAlpha,
             VarianceSpec::Posterior => VarianceRule::Posterior,
+            VarianceSpec::GaussianPosterior => {
+                let covariance = problem.model.prior().covariance();
+                let trace: f64 = (0..problem.dim()).map(|i| covariance[i][i]).sum();
+                VarianceRule::GaussianPosterior { data_variance: trace / problem.dim() as f64 }
+            }
         },
     }
 }
@@ -97,16 +139,22 @@ pub(crate) fn ddpm_params(problem: &Problem, steps: usize) -> DdpmParams {
 pub(crate) fn pift_params(problem: &Problem, track: bool) -> PiFtParams {
     let p = &problem.file.pift;
     PiFtParams {
-        quadrature_nodes: Some(p.quadrature_nodes),
+        quadrature_nodes: p.quadrature_nodes,
+        bellman: match p.kernel {
+            KernelSpec::Soft => BellmanKind::Soft,
+            KernelSpec::MeanShift | KernelSpec::Both => BellmanKind::MeanShift,
+        },
         inner: match p.inner {
             InnerSpec::Auto => Inner::Auto,
             InnerSpec::Plain => Inner::Plain,
             InnerSpec::Damped => Inner::Damped,
             InnerSpec::Newton => Inner::Newton,
+            InnerSpec::Anderson => Inner::Anderson { depth: 3 },
         },
-        rule: match p.iterations {
-            Some(m) => InnerRule::Fixed(m),
-            None => InnerRule::Tolerance { tol: p.tolerance, max: 500 },
+        rule: match (p.iterations, p.stop) {
+            (Some(m), _) => InnerRule::Fixed(m),
+            (None, StopSpec::Tolerance) => InnerRule::Tolerance { tol: p.tolerance, max: 500 },
+            (None, StopSpec::BelowStep) => InnerRule::BelowStep { max: 500 },
         },
         region: Some(problem.compare_on.clone()),
         // bumps flatten out; the other rewards grow at most quadratically, and so does V
@@ -148,8 +196,12 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
     values.reverse();
     controls.reverse();
     per_step.reverse();
+    let (mut reward, mut quadrature) = (None, None);
     let failure = match outcome {
-        Ok(_) => None,
+        Ok(info) => {
+            (reward, quadrature) = (info.reward, Some(info.quadrature));
+            None
+        }
         Err(e) => {
             let e = RunError::from(e);
             if times.is_empty() || e.is_input() {
@@ -168,6 +220,11 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
     let noisy = |e: &&SliceError| ddpm.times().iter().zip(ddpm.variances()).any(|(t, v)| *t == e.t && *v > 0.0);
     let control_at = worst(&problem.grid, errors.iter().filter(noisy).map(|e| (e.t, e.control)));
     let (probe_node, probe) = probe(problem, &region);
+    let both = failure.is_none() && problem.file.pift.kernel == KernelSpec::Both;
+    let sandwich = if both { Some(sandwich(problem, &ddpm, &region, &values)?) } else { None };
+    let of = |f: &dyn Fn(&hjbridge_pift::RegularityInfo) -> f64| -> Vec<f64> {
+        per_step.iter().map(|s| s.regularity.as_ref().map_or(f64::NAN, f)).collect()
+    };
     let report = PiFtReport {
         seconds,
         steps,
@@ -178,6 +235,17 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
         contraction: per_step.iter().map(|s| s.contraction).collect(),
         rho: per_step.iter().map(|s| s.rho).collect(),
         iterations: per_step.iter().map(|s| s.iterations).collect(),
+        rate: per_step.iter().map(|s| s.rate).collect(),
+        inner_error_bound: per_step.iter().map(|s| s.error_bound).collect(),
+        value_exponent: per_step.iter().map(|s| s.value_exponent).collect(),
+        lipschitz_value: of(&|r| r.value),
+        lipschitz_value_bound: of(&|r| r.value_bound),
+        lipschitz_gradient: of(&|r| r.gradient),
+        lipschitz_gradient_bound: per_step.iter().map(|s| s.regularity.as_ref().and_then(|r| r.gradient_bound)).collect(),
+        reward,
+        quadrature,
+        kernel: if problem.file.pift.kernel == KernelSpec::Soft { "soft" } else { "mean_shift" },
+        sandwich,
         reference: exact.as_deref().map(ClosedForm::description),
         value_error: value_at.as_ref().map(|e| e.error),
         value_errors: errors.iter().map(|e| e.value.0).collect(),
@@ -209,7 +277,7 @@ fn discrete_error(
     region: &RegionPoints,
     values: &[Vec<f64>],
 ) -> Result<Option<f64>, RunError> {
-    if problem.model.prior().components() != 1 || problem.model.reward().as_quadratic().is_none() {
+    if problem.network.is_some() || problem.model.prior().components() != 1 || problem.model.reward().as_quadratic().is_none() {
         return Ok(None);
     }
     let steps: Vec<DiscreteStep> = (0..ddpm.steps())
@@ -220,7 +288,7 @@ fn discrete_error(
             beta: ddpm.kl_weights()[k],
         })
         .collect();
-    let exact = DiscreteLq::new(&problem.model, &steps, false)?;
+    let exact = DiscreteLq::new(&problem.model, &steps, problem.file.pift.kernel == KernelSpec::Soft)?;
     let mut v = vec![0.0; region.nodes.len()];
     let mut error = 0.0_f64;
     for (slice, coefficients) in values.iter().zip(&exact.values) {
@@ -229,4 +297,72 @@ fn discrete_error(
         error = if largest > error || largest.is_nan() { largest } else { error };
     }
     Ok(Some(error))
+}
+
+/// The pre-trained chain below `values`, the soft Bellman equation above them.
+fn sandwich(problem: &Problem, ddpm: &Ddpm<'_>, region: &RegionPoints, values: &[Vec<f64>]) -> Result<Sandwich, RunError> {
+    let solve = |params| PiFt::new(ddpm, problem.grid.clone(), params)?.solve();
+    let params = pift_params(problem, false);
+    let below = solve(PiFtParams { rule: InnerRule::Fixed(0), ..params.clone() })?;
+    let above = solve(PiFtParams { bellman: BellmanKind::Soft, ..params })?;
+    let largest = |a: &[Vec<f64>], b: &[Vec<f64>]| {
+        let slices = a.iter().zip(b).take(ddpm.steps());
+        slices.map(|(a, b)| region.largest(|j| a[region.nodes[j]] - b[region.nodes[j]]).0).fold(f64::NEG_INFINITY, f64::max)
+    };
+    Ok(Sandwich {
+        objectives: [below.initial_value(), &values[0], above.initial_value()].map(|v| initial_mean(problem, v)),
+        violations: [largest(&below.values, values), largest(values, &above.values)],
+        gap: largest(&above.values, values),
+    })
+}
+
+/// What the optimal chain of a problem earns and costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ChainOutcome {
+    /// E V_0(Y_0).
+    pub objective: f64,
+    /// E r(Y_N) of the policy of PI-FT.
+    pub reward: f64,
+    /// KL divergence of its chain from the pre-trained one.
+    pub kl: f64,
+    /// Largest m_k, observed contraction and rho_k.
+    pub iterations: usize,
+    /// None when no step had two updates.
+    pub contraction: Option<f64>,
+    /// Largest rho_k.
+    pub rho: f64,
+}
+
+/// PI-FT with N = `steps` for a constant KL weight, by the plain iteration where it contracts, and the reward of its policy: that
+/// policy in the place of the pre-trained score, with no update, has E r(Y_N) for a value. Nothing is simulated.
+pub(crate) fn chain_outcome(problem: &Problem, steps: usize) -> Result<ChainOutcome, RunError> {
+    let beta = problem.model.kl_weight().as_constant().unwrap_or(f64::NAN);
+    let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, steps))?;
+    let params = PiFtParams { bellman: BellmanKind::MeanShift, ..pift_params(problem, false) };
+    let solution = PiFt::new(&ddpm, problem.grid.clone(), params.clone())?.solve()?;
+    let policy = solution.feedback(Interpolation::Cubic, params.extrapolation)?;
+    let schedule = problem.model.schedule();
+    let controlled = Ddpm::from_parts(
+        *ddpm.params(),
+        DdpmParts {
+            horizon: schedule.horizon(),
+            rate: &|t| schedule.rate(t),
+            integral: &|t0, t1| schedule.integral(t0, t1),
+            score: &policy,
+            reward: problem.model.reward(),
+            kl_weight: &|t| problem.model.kl_weight().at(t),
+        },
+    )?;
+    let params = PiFtParams { rule: InnerRule::Fixed(0), storage: Storage::Ends, ..params };
+    let earned = PiFt::new(&controlled, problem.grid.clone(), params)?.solve()?;
+    let objective = initial_mean(problem, solution.initial_value());
+    let reward = initial_mean(problem, earned.initial_value());
+    Ok(ChainOutcome {
+        objective,
+        reward,
+        kl: (reward - objective) / beta,
+        iterations: solution.info.max_iterations(),
+        contraction: solution.info.max_contraction(),
+        rho: solution.info.max_rho(),
+    })
 }

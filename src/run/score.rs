@@ -1,4 +1,4 @@
-//! The pre-trained score as a table, for priors whose exact score is dear (kernel density estimates).
+//! The pre-trained score as a table, for priors whose exact score is dear (kernel density estimates, networks).
 
 use super::RunError;
 use crate::problem::Problem;
@@ -17,7 +17,7 @@ const DEAR: usize = 16;
 /// # Errors
 /// A score that is not finite at a node.
 pub fn tabulated_score(problem: &Problem, steps: usize) -> Result<FineTuning, RunError> {
-    if problem.model.prior().components() < DEAR {
+    if problem.model.prior().components() < DEAR && problem.network.is_none() {
         return Ok(problem.model.clone());
     }
     let (d, n) = (problem.dim(), problem.grid.len());

@@ -1,5 +1,6 @@
 //! `sweep`: one fine-tuning problem at several constant KL weights; what reward is bought for which divergence.
 
+use super::pift::{ChainOutcome, chain_outcome};
 use super::{Progress, RolloutOptions, RunError, Silent, initial_law_name, initial_mean, rollout, solve};
 use crate::problem::spec::KlWeightSpec;
 use crate::problem::{Problem, ProblemError};
@@ -46,6 +47,21 @@ pub struct SweepRow {
     pub kl_exact: Option<f64>,
     /// Fraction of steps that began outside the policy's grid.
     pub outside_fraction: f64,
+    /// E V_0(Y_0) of the discrete chain by PI-FT, with as many steps as the rollout. This and the following are absent where PI-FT
+    /// failed.
+    pub pift_objective: Option<f64>,
+    /// E r(Y_N) of its policy, without simulation.
+    pub pift_reward: Option<f64>,
+    /// KL divergence of its chain from the pre-trained one.
+    pub pift_kl: Option<f64>,
+    /// Largest number of inner iterations at a step.
+    pub pift_iterations: Option<usize>,
+    /// Largest observed contraction.
+    pub pift_contraction: Option<f64>,
+    /// Largest rho_k, the bound on it; proportional to 1/beta for the last step.
+    pub pift_rho: Option<f64>,
+    /// Why PI-FT failed.
+    pub pift_failure: Option<String>,
 }
 
 /// Reward and divergence of the exact optimum.
@@ -189,6 +205,8 @@ fn row(problem: &Problem, threads: Option<usize>) -> Result<SweepRow, RunError> 
     let (beta, r) = (weight(problem), &run.report);
     let exact = exact_point(problem, beta)?;
     let e = &r.estimates;
+    let chain = chain_outcome(problem, problem.file.time_steps);
+    let of = |f: &dyn Fn(&ChainOutcome) -> f64| chain.as_ref().ok().map(f);
     Ok(SweepRow {
         kl_weight: beta,
         inverse_kl_weight: 1.0 / beta,
@@ -206,6 +224,13 @@ fn row(problem: &Problem, threads: Option<usize>) -> Result<SweepRow, RunError> 
         kl_stderr: e.kl_cost.standard_error / beta,
         kl_exact: exact.map(|x| x.kl),
         outside_fraction: e.outside_fraction.mean,
+        pift_objective: of(&|c| c.objective),
+        pift_reward: of(&|c| c.reward),
+        pift_kl: of(&|c| c.kl),
+        pift_iterations: chain.as_ref().ok().map(|c| c.iterations),
+        pift_contraction: chain.as_ref().ok().and_then(|c| c.contraction),
+        pift_rho: of(&|c| c.rho),
+        pift_failure: chain.as_ref().err().map(|e| e.to_string()),
     })
 }
 
@@ -214,6 +239,9 @@ fn row(problem: &Problem, threads: Option<usize>) -> Result<SweepRow, RunError> 
 /// with the initial law held fixed; the derivative by central differences of order 4, whose error is far below that of any
 /// simulation. None without a closed form.
 fn exact_point(problem: &Problem, beta: f64) -> Result<Option<ExactPoint>, RunError> {
+    if problem.network.is_some() {
+        return Ok(None);
+    }
     let value = |beta: f64| -> Result<Option<f64>, RunError> {
         let m = &problem.model;
         let kl = KlWeight::constant(beta)?;

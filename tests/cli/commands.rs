@@ -154,7 +154,7 @@ fn pift_has_value_control_contraction_and_iterations_for_each_step() {
     let (_, u) = exact(&resolved(&problem), 2.0, &s.axes[0]);
     let last = s.control_at(32).iter().zip(&u).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(last < 1e-9, "U at T is s + grad r / beta: {last}");
-    assert_pictures(&run, &["value_and_control", "contraction"]);
+    assert_pictures(&run, &["value_and_control", "contraction", "regularity", "iterates"]);
 }
 
 #[test]

@@ -52,7 +52,10 @@ fn solve_converges_to_the_closed_form_with_the_scheme_s_order() {
             assert!(report["solve"]["reference"].is_string(), "{label}");
             (number(&report, "/solve/value_error"), number(&report, "/solve/control_error"))
         };
-        let (coarse, fine) = (errors("201", "100"), errors("401", "200"));
+        // closed forms by quadrature are dear: a coarser pair of grids shows the order as well
+        let dear = label.contains("bumps") || label.contains("temperature") || label.contains("Silverman");
+        let (coarse, fine) =
+            if dear { (errors("201", "100"), errors("401", "200")) } else { (errors("401", "200"), errors("801", "400")) };
         // the observed order is within 0.6 (pre-asymptotic, sup norms) of the scheme's
         let least = if order == 2.0 { 2.0_f64.powf(1.4) } else { 2.0_f64.powf(0.9) };
         assert!(coarse.0 / fine.0 >= least && coarse.1 / fine.1 >= least, "{label}: {coarse:?} -> {fine:?}");
@@ -133,7 +136,7 @@ fn pift_options() {
     let desk = Desk::new();
     let with = |pift: Value| edit(&mixture(), json!({"pift": pift}));
     let plain = bridge(&desk, "auto", &mixture(), "closed_form");
-    for inner in ["plain", "damped", "newton"] {
+    for inner in ["plain", "damped", "newton", "anderson"] {
         // every inner iteration has the same fixed point
         let report = bridge(&desk, inner, &with(json!({"inner": inner})), "closed_form");
         for (a, b) in numbers(&report, "/bridge/value_error").iter().zip(numbers(&plain, "/bridge/value_error")) {

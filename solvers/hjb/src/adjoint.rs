@@ -193,7 +193,7 @@ impl<'a> AdjointLaw<'a> {
     /// order, each a multiple of the step to 1e-9 of it; with discount it carries the factor e^{-rho t}).
     ///
     /// # Errors
-    /// A sequence made for other parameters; masses that are not finite or not one per node; a time between two steps;
+    /// A sequence made for other parameters; masses that are not finite, not one per node, or zero in all; a time between two steps;
     /// coefficients that are not finite; a linear system not solved.
     pub fn law(
         &self,
@@ -208,6 +208,11 @@ impl<'a> AdjointLaw<'a> {
         HjbError::check_shape("initial masses", initial.len(), n)?;
         if !sup(initial).is_finite() {
             return Err(HjbError::invalid("initial masses", "not finite", "finite numbers"));
+        }
+        let initial_mass: f64 = initial.iter().sum();
+        if initial_mass == 0.0 {
+            let allowed = "masses whose sum is not zero, for what remains of it is reported";
+            return Err(HjbError::invalid("initial masses", "zero in all", allowed));
         }
         let horizon = self.model.horizon();
         let h = horizon / p.steps as f64;
@@ -280,7 +285,7 @@ impl<'a> AdjointLaw<'a> {
             total: p.sense.oriented(total),
         };
         let info = AdjointInfo {
-            remaining_mass: here.iter().sum::<f64>() / initial.iter().sum::<f64>(),
+            remaining_mass: here.iter().sum::<f64>() / initial_mass,
             most_negative,
             linear_solver: system.solver.name(),
             worst_linear_residual: system.worst_residual,

@@ -14,6 +14,9 @@ const CHUNK: usize = 4096;
 /// Off-diagonal entries up to this fraction of the diagonal ones count as rounding.
 const OFF_DIAGONAL: f64 = 1e-13;
 
+/// Largest size of drift, sigma, G and R (of 1/R too): products of several rates must not overflow.
+pub(crate) const LARGEST: f64 = 1e60;
+
 /// Times at which a model is asked beforehand which a_ij are there, as fractions of the horizon; others are taken up when they
 /// appear, at the price of a wider matrix from there on.
 const CROSS_TIMES: [f64; 5] = [0.0, 1.0, 0.2637, 0.5113, 0.7871];
@@ -150,7 +153,7 @@ impl NodeCoefficients {
     pub fn evaluate(&mut self, at: &dyn Coefficients, t: f64) -> Result<(), HjbError> {
         let (d, n) = (self.nodes.dim(), self.nodes.len());
         for_chunks(&self.nodes, &mut self.drift, d, |x, out| at.drift(x, out));
-        self.check_finite("drift", &self.drift, t)?;
+        self.check_size("drift", &self.drift, t)?;
         for start in (0..n).step_by(CHUNK) {
             let end = (start + CHUNK).min(n);
             at.running_reward(self.nodes.as_points().window(start..end), &mut self.running[start..end]);
@@ -183,6 +186,9 @@ impl NodeCoefficients {
             let (component, node) = (k / n, k % n);
             return Err(HjbError::ControlWeight { component, value: self.weight[k], t, node, point: self.point(node) });
         }
+        if let Some(k) = self.weight.iter().position(|&r| r < 1.0 / LARGEST) {
+            return Err(self.too_large("control_weight", self.weight[k], t, k));
+        }
         Ok(true)
     }
 
@@ -208,11 +214,11 @@ impl NodeCoefficients {
             MatrixCoefficient::Scaled(s) => {
                 self.variance.fill(s * s);
                 self.cross.iter_mut().for_each(|c| c.a.fill(0.0));
-                self.check_finite("diffusion", &self.variance[..1], t)
+                self.check_size("diffusion", &[s], t)
             }
             MatrixCoefficient::Field(field) => {
                 self.evaluate_products(field.as_ref());
-                self.check_finite("diffusion", &self.scratch, t)?;
+                self.check_size("diffusion", &self.scratch, t)?;
                 self.take_up_cross();
                 Ok(())
             }
@@ -243,14 +249,14 @@ impl NodeCoefficients {
                     });
                 }
                 out.fill(c);
-                self.check_finite(name, &out[..out.len().min(1)], t)?;
+                self.check_size(name, &out[..out.len().min(1)], t)?;
                 Ok(true)
             }
             MatrixCoefficient::Field(field) => {
                 let mut values = std::mem::take(&mut self.scratch);
                 values.resize(rows * m * n, 0.0);
                 for_chunks(&self.nodes, &mut values, rows * m, |x, block| field.eval(x, block));
-                let checked = self.check_finite(name, &values, t);
+                let checked = self.check_size(name, &values, t);
                 let mut diagonal = true;
                 for i in 0..rows {
                     for k in 0..m {
@@ -267,6 +273,22 @@ impl NodeCoefficients {
                 Ok(diagonal)
             }
         }
+    }
+
+    /// [`NodeCoefficients::check_finite`], and name the first value too large for the linear systems.
+    fn check_size(&self, coefficient: &'static str, values: &[f64], t: f64) -> Result<(), HjbError> {
+        if values.iter().all(|v| v.abs() <= LARGEST) {
+            return Ok(());
+        }
+        self.check_finite(coefficient, values, t)?;
+        match values.iter().position(|v| v.abs() > LARGEST) {
+            None => Ok(()),
+            Some(k) => Err(self.too_large(coefficient, values[k], t, k)),
+        }
+    }
+
+    fn too_large(&self, coefficient: &'static str, value: f64, t: f64, k: usize) -> HjbError {
+        HjbError::TooLarge { coefficient, value, t, point: self.point(k % self.nodes.len()), limit: LARGEST }
     }
 
     /// Name the first NaN or infinity of `values` (coordinate by coordinate).

@@ -74,7 +74,9 @@ impl CurvatureWatch {
         for face in &mut self.faces {
             let i = face.axis;
             let drift = &c.drift[i * n..][..n];
-            let Some(pulls) = face.nodes.iter().map(|&[j, ..]| hamiltonian.pull(policy, i, face.upper, j)).collect::<Option<Vec<_>>>() else {
+            let Some(pulls) =
+                face.nodes.iter().map(|&[j, ..]| hamiltonian.pull(policy, i, face.upper, j)).collect::<Option<Vec<_>>>()
+            else {
                 continue;
             };
             let out = if face.upper { 1.0 } else { -1.0 };
@@ -84,11 +86,14 @@ impl CurvatureWatch {
             let slope = least(&|&[j, inner, _]| out * (drift[j] - drift[inner]) / face.spacing[0]);
             let k = slope - 0.5 * hamiltonian.discount();
             let growth = 2.0 * k * length;
+            // Numerator and denominator over e where e > 1, so that it may overflow.
+            let (decay, gain) = if growth > 0.0 { ((-growth).exp(), 1.0) } else { (1.0, growth.exp()) };
             // (e - 1)/(2k), which is h for k = 0.
-            let spread = if growth.abs() > 1e-12 { growth.exp_m1() / (2.0 * k) } else { length };
-            let denominator = 1.0 - mobility * face.curvature * spread;
-            if denominator > 0.0 {
-                face.curvature = face.curvature * growth.exp() / denominator + length * face.second_difference(&c.running);
+            let spread = if growth.abs() > 1e-12 { (gain - decay) / (2.0 * k) } else { length };
+            let denominator = decay - mobility * face.curvature * spread;
+            if denominator > 0.0 || face.curvature == 0.0 {
+                let carried = if face.curvature == 0.0 { 0.0 } else { face.curvature * gain / denominator };
+                face.curvature = carried + length * face.second_difference(&c.running);
             } else if face.outward {
                 return Err(HjbError::IllPosed { t, axis: i, upper: face.upper });
             } else {

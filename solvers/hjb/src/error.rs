@@ -50,6 +50,24 @@ pub enum HjbError {
         /// The point.
         point: Vec<f64>,
     },
+    /// A finite number with which the linear systems would overflow.
+    #[error(
+        "{coefficient} is {value:e} at t = {t}, x = {point:?}, {}: the linear systems would overflow in double precision (are the \
+         units right?)",
+        if value.abs() > *limit { format!("larger than {limit:e}") } else { format!("smaller than {:e}", 1.0 / limit) }
+    )]
+    TooLarge {
+        /// Which coefficient: `drift`, `diffusion`, `control_matrix`, `control_weight` (which may be too small as well).
+        coefficient: &'static str,
+        /// The value returned.
+        value: f64,
+        /// Generation time.
+        t: f64,
+        /// The point.
+        point: Vec<f64>,
+        /// The largest size allowed.
+        limit: f64,
+    },
     /// A control weight that is not positive definite.
     #[error(
         "control_weight[{component}][{component}] = {value} at t = {t}, node {node}, x = {point:?}: R must be positive, \
@@ -346,10 +364,18 @@ pub enum LinearError {
     },
 }
 
+/// Numbers with more characters are printed with an exponent.
+const LONGEST_NUMBER: usize = 24;
+
 impl HjbError {
     /// An [`HjbError::Invalid`] from anything that prints.
     pub(crate) fn invalid(field: &str, value: impl std::fmt::Display, allowed: &str) -> Self {
-        HjbError::Invalid { field: field.to_string(), value: value.to_string(), allowed: allowed.to_string() }
+        let mut value = value.to_string();
+        // 1e-320 would be printed with all its digits.
+        if let (true, Ok(number)) = (value.len() > LONGEST_NUMBER, value.parse::<f64>()) {
+            value = format!("{number:e}");
+        }
+        HjbError::Invalid { field: field.to_string(), value, allowed: allowed.to_string() }
     }
 
     /// An [`HjbError::Shape`] unless `found == expected`.

@@ -18,7 +18,6 @@ use crate::geometry::{Geometry, PERIODIC_TOLERANCE, not_periodic};
 use crate::hamiltonian::Operator;
 use crate::sense::Sense;
 use crate::space::cross::CrossRates;
-use hjbridge_model::grid::TensorGrid;
 use hjbridge_model::{PointBlock, Points};
 use serde::Serialize;
 use std::collections::HashMap;

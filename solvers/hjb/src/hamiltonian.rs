@@ -225,6 +225,13 @@ impl<'a> Hamiltonian<'a> {
         self.geometry.close_periodic("terminal_reward", out, self.model.horizon())
     }
 
+    /// Write l at any time on the nodes, without making it the current one.
+    pub(crate) fn running_at(&self, t: f64, out: &mut [f64]) -> Result<(), HjbError> {
+        self.model.at(t).running_reward(self.coefficients.nodes.as_points(), out);
+        self.coefficients.check_finite("running_reward", out, t)?;
+        self.geometry.close_periodic("running_reward", out, t)
+    }
+
     /// sup |l| at the current time, and the size of c where the cost of the control is not small for a small control.
     pub fn running_sup(&self) -> f64 {
         let cost = self.search.as_ref().map_or(0.0, |search| search.cost_sup());

@@ -24,6 +24,7 @@
 //! | linear (Cole-Hopf) route, exit problems | [`cole_hopf::StationaryColeHopf`] | `cole_hopf/stationary.rs` |
 //! | high order in space, adaptive in time, for smooth data | [`smooth::SmoothSolver`] | `smooth/` |
 //! | operator splitting (Douglas, modified Craig-Sneyd) | [`AdiSolver`] | `adi/` |
+//! | jumps and quick variation of the coefficients in time | | `time_variation/` |
 //! | choice of the route by measurement | [`RouteSolver`], [`route::solve`] | `route/` |
 //! | Richardson's estimate and residual of a solution | [`Certifier`] | `certificate/` |
 //! | evaluation anywhere, points outside reported | [`ValueFunction::slice`], [`ValueSlice`] | `evaluation.rs` |
@@ -89,6 +90,7 @@ mod stationary_density;
 mod stencil;
 mod step;
 pub mod time;
+mod time_variation;
 
 pub use adi::{AdiInfo, AdiParams, AdiScheme, AdiSolver};
 pub use adjoint::{AdjointInfo, AdjointLaw, Objective, PolicySequence};

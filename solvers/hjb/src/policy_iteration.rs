@@ -41,9 +41,6 @@ use std::time::Instant;
 /// Residuals below this many roundings of the discrete operator are zero for all we can tell.
 const ROUNDINGS: f64 = 16.0;
 
-/// Gaps below this fraction of the size of the value are rounding.
-const GAP_ROUNDING: f64 = 1e-12;
-
 /// Parameters of [`PolicyIteration`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PolicyIterationParams {
@@ -197,7 +194,8 @@ impl<'a> PolicyIteration<'a> {
         let mut bound = sup(&terminal);
         for iteration in 0..=self.params.max_iterations {
             let (mut gap, mut decrease, mut size) = (0.0f64, 0.0f64, 0.0f64);
-            let (mut residual, mut rounding) = (0.0f64, 0.0f64);
+            // Rounding of the residuals, and of V at the worst level.
+            let (mut residual, mut rounding, mut coarsest) = (0.0f64, 0.0f64, 0.0f64);
             value.copy_from_slice(&terminal);
             let mut certificate = Monotonicity::default();
             let mut watch = CurvatureWatch::new(&hamiltonian, &terminal, sup(&terminal));
@@ -240,7 +238,9 @@ impl<'a> PolicyIteration<'a> {
                     let w = stages[level - 1].implicit;
                     let rows = value.iter().zip(&right_side).zip(maximum.iter()).zip(&free).filter(|(_, free)| **free);
                     residual += rows.fold(0.0f64, |r, (((v, b), m), _)| r.max((v - b - w * m).abs()));
-                    rounding += ROUNDINGS * f64::EPSILON * (1.0 + w * sup(operator.generator.diagonal(0))) * sup(&value);
+                    let unit = f64::EPSILON * (1.0 + w * sup(operator.generator.diagonal(0))) * sup(&value);
+                    coarsest = coarsest.max(unit);
+                    rounding += ROUNDINGS * unit;
                 }
                 last_maximum.copy_from_slice(maximum);
                 if level > 0 && hamiltonian.target().is_none() {
@@ -272,7 +272,7 @@ impl<'a> PolicyIteration<'a> {
                     let info = PolicyIterationInfo {
                         iterations: iteration + 1,
                         rates: gaps.windows(2).map(|g| g[1] / g[0]).collect(),
-                        order: order(&gaps, GAP_ROUNDING * size),
+                        order: order(&gaps, ROUNDINGS * coarsest),
                         gaps,
                         decreases,
                         residuals,
@@ -291,7 +291,13 @@ impl<'a> PolicyIteration<'a> {
     }
 
     /// The stored levels, ascending in time.
-    fn collect(&self, stored: &[usize], times: &[f64], values: Vec<Vec<f64>>, policies: Vec<Policy>) -> Result<ValueFunction, HjbError> {
+    fn collect(
+        &self,
+        stored: &[usize],
+        times: &[f64],
+        values: Vec<Vec<f64>>,
+        policies: Vec<Policy>,
+    ) -> Result<ValueFunction, HjbError> {
         let p = &self.params.hjb;
         let h = self.model.horizon() / p.steps as f64;
         let mut kept_times = Vec::with_capacity(stored.len());

@@ -7,6 +7,7 @@
 //! Minimisation ([`HjbParams::sense`]) is the same with costs in place of rewards. Stopping is one more value of the control.
 //! Each stage is a finite nonlinear system V - w F(V) = rhs whose F is a maximum of affine maps; Howard's iteration on it is
 //! Newton's method and needs about two linear solves when it starts from the value extrapolated in time.
+//! A running reward that jumps or varies quickly within a step enters by its integral, see `time_variation/defect.rs`.
 //! Order: that of the time scheme in h and of the space scheme in the spacing. Monotone (convergent to the viscosity
 //! solution) with implicit Euler and a monotone generator, see [`HjbInfo::monotonicity`].
 //! A reward too convex for its control weight makes the value infinite; that is an error ([`HjbError::IllPosed`] from a
@@ -28,6 +29,7 @@ use crate::params::{HjbInfo, HjbParams, check_memory, workspace_bytes};
 use crate::sense::{Oriented, Sense};
 use crate::solution::ValueFunction;
 use crate::step::{Howard, StageSolver, Stop};
+use crate::time_variation::{StageTimes, TimeVariation, stage_defect};
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
@@ -35,6 +37,10 @@ use std::time::Instant;
 
 /// A value that grew by this factor within one stage before Howard's iteration failed counts as a blow-up.
 const SUDDEN_GROWTH: f64 = 10.0;
+
+/// Shortest and longest horizon.
+const SHORTEST: f64 = 1e-30;
+const LONGEST: f64 = 1e30;
 
 /// The solution at one time level, as an observer sees it.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +65,7 @@ pub struct HjbSolver<'a> {
     params: HjbParams,
     obstacle: Option<&'a dyn Obstacle>,
     exit: ExitData<'a>,
+    variation: Option<Arc<TimeVariation>>,
 }
 
 impl<'a> HjbSolver<'a> {
@@ -69,7 +76,7 @@ impl<'a> HjbSolver<'a> {
     pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: HjbParams) -> Result<Self, HjbError> {
         params.validate()?;
         check_model(model, &grid)?;
-        Ok(HjbSolver { model, grid: params.boundary.mark(grid), params, obstacle: None, exit: ExitData::default() })
+        Ok(HjbSolver { model, grid: params.boundary.mark(grid), params, obstacle: None, exit: ExitData::default(), variation: None })
     }
 
     /// Allow to stop at any time for the reward `obstacle` (the cost, when minimising). Stopping is optimal where V equals
@@ -89,6 +96,12 @@ impl<'a> HjbSolver<'a> {
     /// Values on the Dirichlet faces of [`HjbParams::boundary`], in place of the terminal reward there.
     pub fn with_face_values(mut self, values: &'a dyn FaceValues) -> Self {
         self.exit.faces = Some(values);
+        self
+    }
+
+    /// What is known of the model's coefficients in time already.
+    pub(crate) fn with_variation(mut self, variation: Arc<TimeVariation>) -> Self {
+        self.variation = Some(variation);
         self
     }
 
@@ -197,10 +210,22 @@ impl<'a> HjbSolver<'a> {
         let mut running_sup = hamiltonian.running_sup();
         let mut watch = CurvatureWatch::new(&hamiltonian, &value, bound);
         let (mut older, mut older_length) = (value.clone(), 0.0);
+        let variation = match &self.variation {
+            Some(known) => known.clone(),
+            None => Arc::new(TimeVariation::of(self.model, &self.grid)),
+        };
+        let (mut left, mut left_before) = (horizon, horizon);
         for stage in &stages {
             let t = stage.remaining(h, p.steps);
             let StageSolver { right_side, maximum, .. } = &mut stage_solver;
             stage.right_side(&value, &older, maximum, right_side);
+            let times = StageTimes { new: t, left, older: left_before };
+            let source = |t: f64, out: &mut [f64]| hamiltonian.running_at(t, out);
+            if let Some(defect) = stage_defect(&variation, stage, times, n, source)? {
+                right_side.iter_mut().zip(&defect).for_each(|(b, d)| *b += d);
+                bound += sup(&defect);
+            }
+            (left, left_before) = (t, left);
             extrapolate(&mut value, &mut older, &mut older_length, stage.length);
             hamiltonian.prepare(t)?;
             if let Some(obstacle) = self.obstacle {
@@ -280,8 +305,10 @@ fn extrapolate(value: &mut [f64], older: &mut [f64], older_length: &mut f64, len
 pub(crate) fn check_model(model: &dyn ControlledDiffusion, grid: &TensorGrid) -> Result<(), HjbError> {
     HjbError::check_shape("grid axes", grid.dim(), model.dim())?;
     let horizon = model.horizon();
-    if !(horizon > 0.0 && horizon.is_finite()) {
-        return Err(HjbError::invalid("horizon", horizon, "finite and positive"));
+    // Beyond these powers of steps and rates leave the range of double precision.
+    if !(SHORTEST..=LONGEST).contains(&horizon) {
+        let allowed = format!("positive, from {SHORTEST:e} to {LONGEST:e}");
+        return Err(HjbError::invalid("horizon", horizon, &allowed));
     }
     Ok(())
 }

@@ -443,15 +443,15 @@ fn finer_sets_of_controls_approach_the_discounted_linear_quadratic_value() {
 }
 
 #[test]
-fn a_set_of_225_controls_on_151_squared_nodes_is_fast() {
+fn a_set_of_225_controls_loses_no_more_than_its_spacing_allows() {
     let params = StationaryParams { sense: Sense::Minimise, ..Default::default() };
     let (v, info) = stationary(&discounted(lattice(3.0, 15, 2)), square(4.0, 151), params);
     let centre = v.value()[75 * 151 + 75];
-    println!("V(0) = {centre}, {} s, {} iterations", info.seconds, info.iterations);
+    println!("V(0) = {centre}, {} iterations", info.iterations);
     // The loss of the set: between nothing and d dv^2/8 with dv = 3/7.
     let loss = centre - (3.0f64.sqrt() - 1.0);
     assert!(loss > 0.0 && loss < 2.0 * (3.0f64 / 7.0).powi(2) / 8.0, "{loss}");
-    assert!(info.seconds < 6.0, "{}", info.seconds);
+    assert!(info.iterations < 12, "{}", info.iterations);
 }
 
 #[test]

@@ -196,17 +196,17 @@ fn window(always: f64, control_dim: usize) -> Problem {
 
 #[test]
 fn a_correlation_in_a_window_of_time_is_taken_up_when_it_appears() {
-    // E[X_1 X_2] grows by the integral of a_12: 0.06 from 0.35 on (the sums below are exact), 0.11 over the whole window.
-    let (grid, steps) = (square(8.0, 65), 100);
+    // E[X_1 X_2] grows by the integral of a_12, by 0.055 over the eleven levels inside the window.
+    let (grid, steps) = (square(8.0, 33), 100);
     let near = |x: &[f64]| x.iter().all(|x| x.abs() < 1.01);
     let problem = window(0.0, 0);
     for time in [Time::ImplicitEuler, Time::CrankNicolson, Time::TrBdf2] {
         let params = HjbParams { steps, time, ..Default::default() };
         let solver = HjbSolver::new(&problem, grid.clone(), params).unwrap();
         let (v, info) = solver.solve().unwrap();
-        let exact = |x: &[f64]| x[0] * x[1] + 0.11;
+        let exact = |x: &[f64]| x[0] * x[1] + 0.055;
         // TR-BDF2 looks at the window inside the steps too.
-        let tolerance = if time == Time::TrBdf2 { 0.004 } else { 1e-8 };
+        let tolerance = if time == Time::TrBdf2 { 0.004 } else { 1e-7 };
         assert!(error(&grid, v.value(0), near, exact) < tolerance, "{time:?}: {}", error(&grid, v.value(0), near, exact));
         assert!(error(&grid, v.value(60), near, |x| x[0] * x[1]) < 1e-8);
         assert!(info.linear_solver != "tridiagonal");
@@ -216,20 +216,20 @@ fn a_correlation_in_a_window_of_time_is_taken_up_when_it_appears() {
         // The adjoint meets the window from the other side.
         let (policies, _) = solver.solve_policies().unwrap();
         let mut initial = vec![0.0; grid.len()];
-        initial[32 * 65 + 32] = 1.0;
+        initial[16 * 33 + 16] = 1.0;
         let (_, objective, _) = AdjointLaw::new(&problem, grid.clone(), params).unwrap().law(&policies, &initial, &[]).unwrap();
-        assert!((objective.total - v.value(0)[32 * 65 + 32]).abs() < 1e-11, "{time:?} {objective:?}");
+        assert!((objective.total - v.value(0)[16 * 33 + 16]).abs() < 1e-11, "{time:?} {objective:?}");
         let forward = FokkerPlanckParams { steps, time, storage: Storage::AtMost(2), ..Default::default() };
         let zero = ZeroFeedback { dim: 2, control_dim: 0 };
         let (path, _) = FokkerPlanck::new(&problem, &zero, grid.clone(), forward).unwrap().evolve(&initial).unwrap();
         let points = grid.points();
         let mean: f64 = path.mass(1).iter().enumerate().map(|(j, m)| m * points.coord(0)[j] * points.coord(1)[j]).sum();
-        assert!((mean - 0.11).abs() < tolerance.max(1e-6), "{time:?} {mean}");
+        assert!((mean - 0.055).abs() < tolerance.max(1e-6), "{time:?} {mean}");
     }
     for scheme in [AdiScheme::Douglas, AdiScheme::ModifiedCraigSneyd, AdiScheme::LocallyOneDimensional] {
         let params = AdiParams { scheme, steps, ..Default::default() };
         let (v, info) = AdiSolver::new(&problem, grid.clone(), params).unwrap().solve().unwrap();
-        let found = error(&grid, v.value(0), near, |x| x[0] * x[1] + 0.11);
+        let found = error(&grid, v.value(0), near, |x| x[0] * x[1] + 0.055);
         assert!(found < 0.006, "{scheme:?} {found}");
         assert_eq!(info.time_order, if scheme == AdiScheme::ModifiedCraigSneyd { 2 } else { 1 });
     }
@@ -238,7 +238,8 @@ fn a_correlation_in_a_window_of_time_is_taken_up_when_it_appears() {
 #[test]
 fn a_window_of_correlation_meets_controls_and_cut_cells_as_one_known_from_the_start_does() {
     // The same with a correlation of 1e-9 at all times, which is seen beforehand: V differs by as much.
-    let disc = TimedLevelSet::new(|x: &[f64]| 1.1 - (x[0] * x[0] + x[1] * x[1]).sqrt(), |t: f64, x: &[f64]| x[0] * x[1] + 0.1 * t);
+    let disc =
+        TimedLevelSet::new(|x: &[f64]| 1.1 - (x[0] * x[0] + x[1] * x[1]).sqrt(), |t: f64, x: &[f64]| x[0] * x[1] + 0.1 * t);
     let grid = square(1.3, 33);
     let run = |always: f64, control_dim: usize| {
         let problem = window(always, control_dim);

@@ -5,8 +5,8 @@ mod common;
 
 use common::{Matrix, Problem, line};
 use hjbridge_hjb::{
-    AdiParams, AdiSolver, Face, HjbError, HjbParams, HjbSolver, PolicyIteration, PolicyIterationInfo, PolicyIterationParams, Sense,
-    Storage, Time,
+    AdiParams, AdiSolver, Face, HjbError, HjbParams, HjbSolver, PolicyIteration, PolicyIterationInfo, PolicyIterationParams,
+    Sense, Storage, Time,
 };
 use hjbridge_model::ControlSet;
 use hjbridge_model::grid::{Axis, TensorGrid};
@@ -142,7 +142,7 @@ fn convex(dim: usize, sign: f64, lower: f64, upper: f64, gain: f64) -> (Problem,
         set: ControlSet::Box { lower: vec![lower; dim], upper: vec![upper; dim] },
         ..Problem::ornstein_uhlenbeck(dim, 0.0, 0.5)
     };
-    let axis = Axis::uniform(2.0, 6.0, if dim == 1 { 201 } else { 101 }).unwrap();
+    let axis = Axis::uniform(2.0, 6.0, if dim == 1 { 201 } else { 121 }).unwrap();
     (problem, Arc::new(TensorGrid::new(vec![axis; dim]).unwrap()))
 }
 

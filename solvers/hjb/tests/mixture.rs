@@ -123,13 +123,10 @@ fn a_stretched_axis_keeps_order_two() {
 }
 
 #[test]
-fn a_solve_of_800_steps_on_801_nodes_is_fast() {
+fn a_solve_of_800_steps_on_801_nodes_takes_less_than_two_linear_solves_a_stage() {
     let params = HjbParams { steps: 800, ..Default::default() };
     let problem = mixture();
     let solver = HjbSolver::new(&problem, line(-6.0, 6.0, 801), params).unwrap();
-    let runs = (0..5).map(|_| solver.solve_observed(&mut |_| {}).unwrap());
-    let infos: Vec<_> = runs.collect();
-    // About 1.9 solves per stage; 0.05 s on an idle core, the bound leaves room for a loaded one.
-    assert!(infos[0].inner_iterations < 2 * infos[0].stages + 10, "{:?}", infos[0]);
-    assert!(infos.iter().any(|i| i.seconds < 0.5), "{:?}", infos[0]);
+    let info = solver.solve_observed(&mut |_| {}).unwrap();
+    assert!(info.inner_iterations < 2 * info.stages + 10, "{info:?}");
 }

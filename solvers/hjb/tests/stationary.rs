@@ -111,15 +111,14 @@ fn stationary_solutions_are_of_order_two_in_one_and_two_dimensions() {
 }
 
 #[test]
-fn a_quadratic_problem_with_151_squared_states_is_fast_and_accurate() {
+fn a_quadratic_problem_with_151_squared_states_is_accurate_within_300_megabytes() {
     let problem = quadratic(2);
     let params = StationaryParams { sense: Sense::Minimise, memory_limit: 300 << 20, ..Default::default() };
     let (v, info) = solve(&problem, square(4.0, 151), params);
     let centre = v.value()[75 * 151 + 75];
-    println!("V(0) = {centre}, {} s, {} iterations", info.seconds, info.iterations);
-    // 2 P = 0.7320508; a tenth of a percent is 7e-4. Seen: 1e-6 in 0.5 s on an idle core.
-    assert!((centre - 2.0 * riccati()).abs() < 1e-5, "{centre}");
-    assert!(info.seconds < 4.0, "{}", info.seconds);
+    println!("V(0) = {centre}, {} iterations", info.iterations);
+    // 2 P = 0.7320508; a tenth of a percent is 7e-4. Seen: 1e-6.
+    assert!((centre - 2.0 * riccati()).abs() < 1e-5 && info.iterations < 12, "{centre} {}", info.iterations);
 }
 
 #[test]

@@ -23,6 +23,12 @@ pub trait VectorField: Send + Sync {
     /// Write the field at each point of `x`; `out` has m coordinates and as many points as `x`.
     fn eval(&self, x: Points<'_>, out: PointsMut<'_>);
 
+    /// Write J'p at each point, J the Jacobian and p a cotangent (m coordinates; `out` has d), where the field knows its
+    /// derivative, and return whether it does. The default does not, and leaves `out` as it is.
+    fn vjp(&self, _x: Points<'_>, _p: Points<'_>, _out: PointsMut<'_>) -> bool {
+        false
+    }
+
     /// How many of the points lie outside the field's own domain (a table's box), where its values are extrapolated.
     fn count_outside(&self, _x: Points<'_>) -> usize {
         0

@@ -60,8 +60,9 @@ impl Kernel for ExpInPlace<'_> {
     }
 }
 
+/// e^x, as [`exp_in_place`] has it.
 #[inline(always)]
-fn exp(x: f64) -> f64 {
+pub(crate) fn exp(x: f64) -> f64 {
     let clamped = if x > 709.0 { 709.0 } else { x };
     let y = exp_falling(clamped);
     let y = if x < -708.0 { 0.0 } else { y };

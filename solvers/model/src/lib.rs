@@ -14,6 +14,7 @@ pub mod grid;
 pub mod kl;
 pub mod lanes;
 pub mod law;
+pub mod network;
 pub mod points;
 pub mod quadrature;
 pub mod reward;
@@ -28,10 +29,11 @@ pub use fine_tuning::{FineTuning, InitialLaw, NoisedScore};
 pub use formula::{Formula, FormulaError};
 pub use formulated::{CostFormula, DiffusionFormulas, FormulaDiffusion, FormulaField, MatrixFormula};
 pub use grid::{
-    Axis, CubicSpline, Extrapolation, GridFunction, Interpolation, LinearInterpolant, Region, TableFeedback, TensorGrid,
+    Axis, CubicSpline, Extrapolation, GaussianSmoothing, GridFunction, Interpolation, LinearInterpolant, Region, TableFeedback, TensorGrid,
 };
 pub use kl::KlWeight;
 pub use law::{GaussianMixture, Law};
+pub use network::{Network, NetworkScore};
 pub use points::{PointBlock, Points, PointsMut};
 pub use reward::{Bump, QuadraticTerm, Reward};
 pub use schedule::Schedule;

@@ -6,8 +6,9 @@
 //!   V_k(y) = max_D { G(m(y) + D) - |D|^2 / (2 lam) },      D* = lam grad G(m(y) + D*):
 //! ```
 //!
-//! a Gaussian smoothing, then a Moreau envelope, then composition with the mean map. G, its gradient and its Hessian come from
-//! the same values and gradients of the spline of V_{k+1} at the quadrature points x_q, the Hessian by Stein's identity
+//! a Gaussian smoothing, then a Moreau envelope, then composition with the mean map. With the expectation taken on the grid, G, its
+//! gradient and its Hessian are those of one spline. With the expectation taken at the points they come from the same values and
+//! gradients of the spline of V_{k+1} at the quadrature points x_q, the Hessian by Stein's identity
 //!
 //! ```text
 //!   D^2 G(z) = (1/sig) E[ W grad V_{k+1}(z + sig W)' ] ~ (1/sig) sum_q w_q x_q grad V_{k+1}(z + sig x_q)'   (symmetrised),
@@ -17,13 +18,14 @@
 //! over all kernels (Donsker-Varadhan):
 //!
 //! ```text
-//!   V_k(y) = beta log E exp( V_{k+1}(m(y) + sig W) / beta ),   D = E_tilted[Y_{k+1}] - m(y) = sig E_tilted[W].
+//!   V_k(y) = F(m(y)),   F(z) = beta log E exp( V_{k+1}(z + sig W) / beta ),   D = E_tilted[Y_{k+1}] - m(y) = sig E_tilted[W] = lam grad F.
 //! ```
 //!
 //! For any control  J <= V_meanshift <= V_soft,  and the two differ by O(h) over the whole chain.
 
 use crate::block::NodeBlock;
 use crate::ddpm::DdpmStep;
+use crate::expectation::Smooth;
 use crate::quadrature::NormalQuadrature;
 use hjbridge_model::CubicSpline;
 use serde::{Deserialize, Serialize};
@@ -108,9 +110,23 @@ fn smooth(
     }
 }
 
+/// G, grad G and D^2 G at m + D.
+fn smoothed(block: &mut NodeBlock, kernel: &Kernel, smooth_of: Smooth<'_>) {
+    match smooth_of {
+        Smooth::OnGrid { mean: spline, .. } => {
+            let NodeBlock { mean, shift, value, gradient, hessian, query, .. } = block;
+            for ((x, m), s) in query.data_mut().iter_mut().zip(mean.data()).zip(shift.data()) {
+                *x = m + s;
+            }
+            spline.jet(query.as_points(), value, gradient.as_mut(), hessian.as_mut());
+        }
+        Smooth::AtPoints { next, rule } => smooth(block, kernel, next, rule, |_, _| ()),
+    }
+}
+
 /// Value of the current shift D: G(m+D) - |D|^2/(2 lam), with grad G and D^2 G at m+D.
-pub(crate) fn evaluate_shift(block: &mut NodeBlock, kernel: &Kernel, next: &CubicSpline, rule: &NormalQuadrature) {
-    smooth(block, kernel, next, rule, |_, _| ());
+pub(crate) fn evaluate_shift(block: &mut NodeBlock, kernel: &Kernel, of: Smooth<'_>) {
+    smoothed(block, kernel, of);
     if kernel.lam > 0.0 {
         for i in 0..block.dim {
             for (v, s) in block.value.iter_mut().zip(block.shift.coord(i)) {
@@ -121,7 +137,21 @@ pub(crate) fn evaluate_shift(block: &mut NodeBlock, kernel: &Kernel, next: &Cubi
 }
 
 /// The soft value at the nodes and the mean shift of the tilted kernel; grad G and D^2 G at m are left for the diagnostics.
-pub(crate) fn evaluate_soft(block: &mut NodeBlock, kernel: &Kernel, next: &CubicSpline, rule: &NormalQuadrature) {
+pub(crate) fn evaluate_soft(block: &mut NodeBlock, kernel: &Kernel, of: Smooth<'_>) {
+    match of {
+        Smooth::OnGrid { soft, mean } => {
+            smoothed(block, kernel, of);
+            let NodeBlock { mean: at, shift, value, query_gradient, .. } = block;
+            soft.unwrap_or(mean).value_gradient(at.as_points(), value, query_gradient.as_mut());
+            for (d, g) in shift.data_mut().iter_mut().zip(query_gradient.data()) {
+                *d = kernel.lam * g;
+            }
+        }
+        Smooth::AtPoints { next, rule } => soft_at_points(block, kernel, next, rule),
+    }
+}
+
+fn soft_at_points(block: &mut NodeBlock, kernel: &Kernel, next: &CubicSpline, rule: &NormalQuadrature) {
     let (n, d) = (block.len(), block.dim);
     let mut at_nodes = std::mem::take(&mut block.soft_values);
     at_nodes.resize(n * rule.len(), 0.0);

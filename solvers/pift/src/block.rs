@@ -2,6 +2,7 @@
 //! on in parallel, and they are always cut at the same nodes, so results do not depend on the number of threads.
 
 use crate::ddpm::DdpmStep;
+use crate::inner::History;
 use crate::symmetric::eigenvalue_range;
 use hjbridge_model::{CubicSpline, PointBlock, Points};
 use rayon::prelude::*;
@@ -67,9 +68,12 @@ pub(crate) struct NodeBlock {
     pub fraction: Vec<f64>,
     /// Newton found I - lam D^2 G not positive definite at a node.
     pub refused: bool,
-    /// Sup norms of `update` and `shift`.
+    /// Anderson's differences.
+    pub history: History,
+    /// Sup norms of `update`, of `shift` and of the defect lam grad G - D.
     pub update_sup: Sup,
     pub shift_sup: Sup,
+    pub defect_sup: Sup,
     /// Quadrature scratch: points z + sig x_q, V and grad V there.
     pub query: PointBlock,
     pub query_value: Vec<f64>,
@@ -99,8 +103,10 @@ impl NodeBlock {
             accepted_residual: vec![f64::INFINITY; len],
             fraction: vec![1.0; len],
             refused: false,
+            history: History::default(),
             update_sup: Sup::default(),
             shift_sup: Sup::default(),
+            defect_sup: Sup::default(),
             query: vectors(),
             query_value: vec![0.0; len],
             query_gradient: vectors(),
@@ -156,6 +162,7 @@ impl NodeBlock {
         self.accepted_residual.fill(f64::INFINITY);
         self.fraction.fill(1.0);
         self.refused = false;
+        self.history.clear();
     }
 
     /// The coordinates of node j of the block.
@@ -189,6 +196,16 @@ impl NodeBlock {
         sup
     }
 
+    /// Sup over the nodes of |lam grad G - D|.
+    pub(crate) fn defect(&self, lam: f64) -> Sup {
+        let mut sup = Sup::default();
+        for j in 0..self.len() {
+            let square: f64 = (0..self.dim).map(|i| (lam * self.gradient.coord(i)[j] - self.shift.coord(i)[j]).powi(2)).sum();
+            sup.take(square.sqrt(), self.in_region[j]);
+        }
+        sup
+    }
+
     /// D <- D + update.
     pub(crate) fn apply_update(&mut self) {
         for (d, u) in self.shift.data_mut().iter_mut().zip(self.update.data()) {
@@ -205,6 +222,14 @@ pub(crate) enum Team {
 }
 
 impl Team {
+    /// Run `work` where rayon's parallel loops take this team's threads.
+    pub(crate) fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match self {
+            Team::Own(pool) => pool.install(work),
+            Team::Caller | Team::Shared => work(),
+        }
+    }
+
     /// Run `work` on every block.
     pub(crate) fn each(&self, blocks: &mut [NodeBlock], work: impl Fn(&mut NodeBlock) + Send + Sync) {
         match self {

@@ -233,6 +233,11 @@ impl DdpmStep<'_> {
         self.score.eval(y, out);
     }
 
+    /// Write (Ds_k(y))' p where the score knows its derivative; whether it does.
+    pub fn score_vjp(&self, y: Points<'_>, p: Points<'_>, out: PointsMut<'_>) -> bool {
+        self.score.vjp(y, p, out)
+    }
+
     /// Write the kernel mean m_k(y) = (y + (1 - a_k) s_k(y)) / sqrt(a_k).
     pub fn mean(&self, y: Points<'_>, mut out: PointsMut<'_>) {
         self.score.eval(y, out.reborrow());

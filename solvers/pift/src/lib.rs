@@ -8,7 +8,10 @@
 //! | plain inner iteration | [`Inner::Plain`] | `inner/plain.rs` | Han, Razaviyayn, Xu |
 //! | damped inner iteration | [`Inner::Damped`] | `inner/damped.rs` | Richardson |
 //! | Newton inner iteration | [`Inner::Newton`] | `inner/newton.rs` | |
+//! | Anderson acceleration | [`Inner::Anderson`] | `inner/anderson.rs` | Anderson 1965; Walker, Ni 2011 |
 //! | expectations over the noise | [`NormalQuadrature`] | `quadrature.rs` | Gauss-Hermite |
+//! | on the grid, axis by axis, or at every point | [`Expectation`] | `expectation.rs` | |
+//! | policies with parameters, any d | [`parametric`] | `parametric/` | Han, Razaviyayn, Xu |
 //! | law of the chain under a control, d = 1 | [`ChainLaw`] | `law.rs` | |
 //!
 //! A standard normal prior and r(x) = x on [0, 1] with b = 1 and beta = 1. The soft value is exact here, because the chain with
@@ -41,6 +44,7 @@ mod bellman;
 mod block;
 mod ddpm;
 mod error;
+mod expectation;
 mod info;
 mod inner;
 mod law;
@@ -56,7 +60,8 @@ mod symmetric;
 pub use bellman::BellmanKind;
 pub use ddpm::{Ddpm, DdpmParams, DdpmParts, DdpmStep};
 pub use error::PiFtError;
-pub use info::{IterateInfo, PiFtInfo, RegularityInfo, StepInfo};
+pub use expectation::{Expectation, QuadratureInfo};
+pub use info::{IterateInfo, PiFtInfo, RegularityInfo, RewardInfo, StepInfo};
 pub use inner::{Inner, InnerRule};
 pub use law::{ChainLaw, ChainLawInfo, ChainLawParams, ChainPolicy};
 pub use params::{PiFtParams, Storage};

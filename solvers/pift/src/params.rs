@@ -2,6 +2,7 @@
 
 use crate::bellman::BellmanKind;
 use crate::error::PiFtError;
+use crate::expectation::Expectation;
 use crate::inner::{Inner, InnerRule};
 use crate::quadrature::NormalQuadrature;
 use hjbridge_model::{Extrapolation, Region};
@@ -36,8 +37,10 @@ impl Storage {
 /// Parameters of [`PiFt`](crate::PiFt).
 #[derive(Clone, Debug, PartialEq)]
 pub struct PiFtParams {
-    /// Gauss-Hermite nodes per axis; `None` takes 20, 10, 6 in one, two, three dimensions.
+    /// Gauss-Hermite nodes per axis; `None` chooses them by an error estimate, see [`Expectation`].
     pub quadrature_nodes: Option<usize>,
+    /// Where the expectation over the noise is taken.
+    pub expectation: Expectation,
     /// The one-step problem.
     pub bellman: BellmanKind,
     /// The inner iteration (not used by the soft step).
@@ -62,6 +65,7 @@ impl Default for PiFtParams {
     fn default() -> Self {
         PiFtParams {
             quadrature_nodes: None,
+            expectation: Expectation::default(),
             bellman: BellmanKind::default(),
             inner: Inner::default(),
             rule: InnerRule::default(),
@@ -89,12 +93,11 @@ impl PiFtParams {
         {
             return Err(PiFtError::invalid("region.dim", region.dim(), format!("{dim}, the dimension of the grid")));
         }
-        NormalQuadrature::new(dim, self.nodes_per_axis(dim)).map(|_| ())
-    }
-
-    /// Gauss-Hermite nodes per axis in dimension `dim`.
-    pub fn nodes_per_axis(&self, dim: usize) -> usize {
-        self.quadrature_nodes.unwrap_or_else(|| NormalQuadrature::default_nodes(dim))
+        match (self.quadrature_nodes, self.expectation) {
+            (None, _) => Ok(()),
+            (Some(n), Expectation::OnGrid) => NormalQuadrature::new(1, n).map(|_| ()),
+            (Some(n), Expectation::AtPoints) => NormalQuadrature::new(dim, n).map(|_| ()),
+        }
     }
 }
 

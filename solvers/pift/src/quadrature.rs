@@ -48,14 +48,4 @@ impl NormalQuadrature {
     pub fn coord(&self, i: usize) -> &[f64] {
         self.nodes.coord(i)
     }
-
-    /// Nodes per axis when the user gives none: 20, 10 and 6 in one, two and three dimensions, 4 above.
-    pub fn default_nodes(dim: usize) -> usize {
-        match dim {
-            0 | 1 => 20,
-            2 => 10,
-            3 => 6,
-            _ => 4,
-        }
-    }
 }

@@ -27,6 +27,11 @@ impl Regularity {
         Regularity { nodes, points, hessian, spline: like.clone() }
     }
 
+    /// Nodes of the whole grid.
+    pub(crate) fn grid_nodes(&self) -> usize {
+        self.spline.grid().len()
+    }
+
     /// The region's nodes.
     pub(crate) fn nodes(&self) -> &[usize] {
         &self.nodes

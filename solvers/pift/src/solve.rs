@@ -4,10 +4,12 @@
 //!   V_N = r;  for k = N-1, ..., 0:   u_k from the inner iteration started at s_k,   V_k = value of u_k against V_{k+1}.
 //! ```
 //!
-//! On a tensor grid, V_{k+1} between the nodes by a cubic spline and expectations by Gauss-Hermite. Linear convergence of the
+//! On a tensor grid, V_{k+1} between the nodes by a cubic spline and expectations by Gauss-Hermite, smoothed on the grid axis by
+//! axis or taken at every point (see [`Expectation`]). Linear convergence of the
 //! inner iteration with factor rho_k = sig_k^2 Lip(grad V_{k+1}) / beta_k; against the continuous problem max_k |V_k - V(t_k)| and
 //! the same for the controls are O(h), in sup over compact sets. The spatial error is that of a spline per step: keep the grid fine
-//! enough that it stays below the error in time. Cost per step: nodes x quadrature points x (updates + 1) spline evaluations.
+//! enough that it stays below the error in time. Cost per step on the grid: nodes x (d q + updates + 1) spline evaluations; at the
+//! points nodes x q^d x (updates + 1).
 //! A solver of the continuous equation (the hjb crate) is the better choice when only the continuous limit is wanted.
 //!
 //! Reference: Han, Razaviyayn, Xu, *Stochastic Control for Fine-tuning Diffusion Models: Optimality, Regularity, and Convergence*
@@ -17,10 +19,10 @@ use crate::bellman::{BellmanKind, Kernel, evaluate_soft};
 use crate::block::{Curvature, NodeBlock, Sup, Team};
 use crate::ddpm::{Ddpm, DdpmStep};
 use crate::error::PiFtError;
-use crate::info::{IterateInfo, PiFtInfo, RegularityInfo, StepInfo, contraction, over_region};
-use crate::inner::{Outcome, Problem, Running, check_finite};
+use crate::expectation::{Expectation, Smoother};
+use crate::info::{IterateInfo, PiFtInfo, RegularityInfo, RewardInfo, StepInfo, contraction, over_region, rate, value_exponent};
+use crate::inner::{Inner, InnerRule, Outcome, Problem, Running, check_finite};
 use crate::params::PiFtParams;
-use crate::quadrature::NormalQuadrature;
 use crate::regularity::Regularity;
 use crate::solution::{PiFtSolution, StepView};
 use hjbridge_model::{CubicSpline, TensorGrid};
@@ -31,12 +33,12 @@ pub struct PiFt<'a> {
     ddpm: &'a Ddpm<'a>,
     grid: Arc<TensorGrid>,
     params: PiFtParams,
-    quadrature: NormalQuadrature,
     in_region: Vec<bool>,
     team: Team,
 }
 
 /// The slices of the current step over the whole grid.
+#[derive(Clone)]
 struct Slices {
     value: Vec<f64>,
     control: Vec<f64>,
@@ -49,8 +51,15 @@ struct Tracker {
     regularity: Regularity,
     value: f64,
     gradient: f64,
-    /// (m, V^(m), Lip V^(m), Lip u^(m)).
-    iterates: Vec<(usize, Vec<f64>, f64, f64)>,
+    iterates: Vec<Iterate>,
+}
+
+/// u^(m) and V^(m) over the region (u component by component), and Lip V^(m), Lip grad V^(m), Lip u^(m).
+struct Iterate {
+    m: usize,
+    value: Vec<f64>,
+    control: Vec<f64>,
+    lipschitz: [f64; 3],
 }
 
 impl<'a> PiFt<'a> {
@@ -81,8 +90,7 @@ impl<'a> PiFt<'a> {
                     .map_err(|e| PiFtError::invalid("threads", n, format!("a number of threads the system gives ({e})")))?,
             ),
         };
-        let quadrature = NormalQuadrature::new(dim, params.nodes_per_axis(dim))?;
-        Ok(PiFt { ddpm, grid, params, quadrature, in_region, team })
+        Ok(PiFt { ddpm, grid, params, in_region, team })
     }
 
     /// Sweep backward and keep the slices that the storage asks for.
@@ -128,12 +136,21 @@ impl<'a> PiFt<'a> {
         }
         let mut next = CubicSpline::new(self.grid.clone(), &slices.value, self.params.extrapolation)?;
         let mut blocks = NodeBlock::cut(nodes.as_points(), &self.in_region);
+        let mut smoother = Smoother::new(
+            self.params.expectation,
+            self.params.bellman,
+            self.params.quadrature_nodes,
+            &next,
+            steps,
+            self.params.threads != 1,
+        )?;
         let mut tracker = self.params.track.then(|| Tracker::new(&self.in_region, &next, &slices.value)).transpose()?;
+        let reward = tracker.as_ref().map(|t| RewardInfo { lipschitz: t.value, lipschitz_gradient: t.gradient });
         observe(StepView { k: steps, t: self.ddpm.horizon(), value: &slices.value, control: None, shift: None, info: None });
         let mut infos = Vec::with_capacity(steps);
         for k in (0..steps).rev() {
             let step = self.ddpm.at(k);
-            let info = self.step(&step, &next, &mut blocks, &mut slices, tracker.as_mut())?;
+            let info = self.step(&step, &next, &mut smoother, &mut blocks, &mut slices, tracker.as_mut())?;
             observe(StepView {
                 k,
                 t: step.time,
@@ -148,7 +165,12 @@ impl<'a> PiFt<'a> {
             }
         }
         infos.reverse();
-        Ok(PiFtInfo { nodes: n, quadrature_points: self.quadrature.len(), steps: infos })
+        let q = smoother.info.nodes_per_axis;
+        let quadrature_points = match self.params.expectation {
+            Expectation::OnGrid => d * q,
+            Expectation::AtPoints => q.pow(d as u32),
+        };
+        Ok(PiFtInfo { nodes: n, quadrature_points, quadrature: smoother.info, reward, steps: infos })
     }
 
     /// One Bellman step: blocks, slices and the report of step k.
@@ -156,18 +178,14 @@ impl<'a> PiFt<'a> {
         &self,
         step: &DdpmStep<'_>,
         next: &CubicSpline,
+        smoother: &mut Smoother,
         blocks: &mut [NodeBlock],
         slices: &mut Slices,
         mut tracker: Option<&mut Tracker>,
     ) -> Result<StepInfo, PiFtError> {
         let kernel = Kernel::from(step);
-        let without_noise;
-        let quadrature = if step.sigma > 0.0 {
-            &self.quadrature
-        } else {
-            without_noise = NormalQuadrature::deterministic(self.ddpm.dim());
-            &without_noise
-        };
+        self.team.install(|| smoother.prepare(&kernel, self.params.bellman, &slices.value, &self.in_region))?;
+        let smooth = smoother.view(&kernel, next);
         self.team.each(blocks, |block| block.begin(step, next));
         let mut curvature = Curvature::default();
         for block in blocks.iter() {
@@ -177,16 +195,16 @@ impl<'a> PiFt<'a> {
         let per_control = step.shift_per_control();
         let problem = Problem {
             kernel,
-            next,
-            quadrature,
+            smooth,
             team: &self.team,
             shift_per_control: per_control,
+            step: 1.0 - step.alpha,
             rho_plus: curvature.plus.all,
             rho_minus: curvature.minus.all,
         };
         let outcome = match self.params.bellman {
             BellmanKind::Soft => {
-                self.team.each(blocks, |block| evaluate_soft(block, &kernel, next, quadrature));
+                self.team.each(blocks, |block| evaluate_soft(block, &kernel, smooth));
                 check_finite(blocks, kernel.k)?;
                 problem.check_concave(blocks)?;
                 None
@@ -212,21 +230,33 @@ impl<'a> PiFt<'a> {
             sigma: step.sigma,
             kl_weight: step.kl_weight,
             method: outcome.as_ref().map_or("soft", |o| o.running.name()),
-            damping: outcome.as_ref().and_then(|o| if let Running::Damped(w) = o.running { Some(w) } else { None }),
+            damping: outcome.as_ref().and_then(|o| match o.running {
+                Running::Damped(w) | Running::Anderson(w, _) => Some(w),
+                _ => None,
+            }),
             iterations: outcome.as_ref().map_or(0, |o| o.iterations),
             rho: rho_plus.max(rho_minus),
             rho_plus,
             rho_minus,
             contraction: largest,
             first_ratio: first,
+            rate: outcome.as_ref().and_then(|o| rate(&o.defects, o.scale)),
+            error_bound: outcome.as_ref().map_or(0.0, |o| o.error_bound) / per_control,
+            value_exponent: None,
             last_update: last_update(outcome.as_ref()) / per_control,
             means_outside: blocks.iter().map(|b| next.count_outside(b.mean.as_points())).sum(),
             iterates: Vec::new(),
             regularity: None,
         };
         if let Some(tracker) = tracker {
+            // what the iterates should have come to; the last of them when they ended by their tolerance
+            let ended = outcome.is_none() || matches!(self.params.rule, InnerRule::Tolerance { .. }) || kernel.lam == 0.0;
+            let converged = ended || {
+                self.team.each(blocks, NodeBlock::restart);
+                problem.iterate(blocks, Inner::Auto, InnerRule::default(), &mut |_, _| Ok(())).is_ok()
+            };
             let updates = outcome.map_or(Vec::new(), |o| o.updates);
-            tracker.finish(step, slices, &updates, &mut info)?;
+            tracker.finish(step, slices, converged.then_some(&*blocks), &updates, &mut info)?;
         }
         Ok(info)
     }
@@ -266,27 +296,62 @@ impl Tracker {
 
     /// Remember iterate m.
     fn record(&mut self, m: usize, slices: &Slices) -> Result<(), PiFtError> {
-        let value = self.regularity.nodes().iter().map(|&j| slices.value[j]).collect();
-        let of_value = self.regularity.lipschitz(&slices.value)?;
-        let of_control = self.regularity.lipschitz(&slices.control)?;
-        self.iterates.push((m, value, of_value, of_control));
+        let r = &mut self.regularity;
+        let lipschitz = [r.lipschitz(&slices.value)?, r.lipschitz_gradient(&slices.value)?, r.lipschitz(&slices.control)?];
+        let (value, control) = (self.over_region(&slices.value), self.over_region(&slices.control));
+        self.iterates.push(Iterate { m, value, control, lipschitz });
         Ok(())
     }
 
+    /// The region's part of one or several components.
+    fn over_region(&self, data: &[f64]) -> Vec<f64> {
+        let components = data.chunks_exact(self.regularity.grid_nodes());
+        components.flat_map(|c| self.regularity.nodes().iter().map(|&j| c[j])).collect()
+    }
+
     /// Write the iterates and the regularity of V_k with its bounds, and keep the latter for the next step.
-    fn finish(&mut self, step: &DdpmStep<'_>, slices: &Slices, updates: &[Sup], info: &mut StepInfo) -> Result<(), PiFtError> {
-        let last: Vec<f64> = self.regularity.nodes().iter().map(|&j| slices.value[j]).collect();
-        for ((m, value, lipschitz_value, lipschitz_control), update) in self.iterates.drain(..).zip(updates) {
-            let value_gap = value.iter().zip(&last).fold(0.0, |gap: f64, (a, b)| gap.max((a - b).abs()));
-            let update = update.region / step.shift_per_control();
-            info.iterates.push(IterateInfo { m, update, lipschitz_value, lipschitz_control, value_gap });
+    /// `blocks` hold the converged policy, if there is one; else the last iterate stands for it.
+    fn finish(
+        &mut self,
+        step: &DdpmStep<'_>,
+        slices: &Slices,
+        blocks: Option<&[NodeBlock]>,
+        updates: &[Sup],
+        info: &mut StepInfo,
+    ) -> Result<(), PiFtError> {
+        let per_control = step.shift_per_control();
+        let mut best = slices.clone();
+        if let Some(blocks) = blocks {
+            best.gather(blocks, per_control);
         }
+        let (best_value, best_control) = (self.over_region(&best.value), self.over_region(&best.control));
+        let nodes = best_value.len();
+        let scale = best_value.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        for (Iterate { m, value, control, lipschitz }, update) in self.iterates.drain(..).zip(updates) {
+            let value_gap = value.iter().zip(&best_value).fold(0.0, |gap: f64, (a, b)| gap.max((a - b).abs()));
+            let square =
+                |j: usize| (j..control.len()).step_by(nodes).map(|c| (control[c] - best_control[c]).powi(2)).sum::<f64>();
+            let control_gap = (0..nodes).map(square).fold(0.0, f64::max).sqrt();
+            let [lipschitz_value, lipschitz_gradient, lipschitz_control] = lipschitz;
+            let update = update.region / per_control;
+            info.iterates.push(IterateInfo {
+                m,
+                update,
+                lipschitz_value,
+                lipschitz_control,
+                lipschitz_gradient,
+                control_gap,
+                value_gap,
+            });
+        }
+        info.value_exponent = value_exponent(&info.iterates, scale);
         let score = self.regularity.lipschitz(&slices.score)?;
         let score_gradient = self.regularity.lipschitz_gradient(&slices.score)?;
         let (gain, root) = (1.0 - step.alpha, step.alpha.sqrt());
         let mean_map = (1.0 + gain * score) / root;
         let gradient_bound = (info.rho < 1.0)
             .then(|| mean_map.powi(2) * self.gradient / (1.0 - info.rho) + self.value * gain * score_gradient / root);
+        let control_bound = (info.rho < 1.0).then(|| score + info.rho * mean_map / ((1.0 - info.rho) * per_control));
         let value_bound = mean_map * self.value;
         self.value = self.regularity.lipschitz(&slices.value)?;
         self.gradient = self.regularity.lipschitz_gradient(&slices.value)?;
@@ -298,6 +363,7 @@ impl Tracker {
             value_bound,
             gradient: self.gradient,
             gradient_bound,
+            control_bound,
         });
         Ok(())
     }

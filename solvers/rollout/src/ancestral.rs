@@ -82,6 +82,12 @@ impl SdeScheme for Ancestral {
     const NAME: &'static str = "ancestral (DDPM)";
     const STRONG_ORDER: f64 = 0.5;
     const WEAK_ORDER: f64 = 1.0;
+    const FOLLOWS_EQUATION: bool = false;
+
+    /// Not with [`ReverseVariance::Posterior`], whose error is h log(1/h).
+    fn expands(&self) -> bool {
+        self.variance != ReverseVariance::Posterior
+    }
 
     fn prepare(&mut self, system: &ClosedLoop<'_>) -> Result<(), RolloutError> {
         check_schedule(system, &self.schedule)?;

@@ -23,6 +23,8 @@ pub struct RunState<R> {
     pub outside: u64,
     /// Controls projected onto the control set.
     pub projected: u64,
+    /// Blocks within which what a stop rule looks at varies.
+    pub varied: u64,
     /// What whole waves of 32 768 paths have given; none before the first.
     pub waves: Option<R>,
     /// What the blocks after the last whole wave have given, if there are any.
@@ -30,11 +32,11 @@ pub struct RunState<R> {
 }
 
 /// The form that this version writes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 impl<R> RunState<R> {
     pub(crate) fn new(fingerprint: u64) -> Self {
-        RunState { version: VERSION, fingerprint, next_block: 0, paths: 0, outside: 0, projected: 0, waves: None, rest: None }
+        RunState { version: VERSION, fingerprint, next_block: 0, paths: 0, outside: 0, projected: 0, varied: 0, waves: None, rest: None }
     }
 
     /// Whether a run of `paths` paths with this fingerprint may continue from here.

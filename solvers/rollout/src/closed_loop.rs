@@ -193,34 +193,55 @@ impl<'a> ClosedLoop<'a> {
     /// Add `weight` e^{-rho (t - t_0)} times v'Rv/2, or the general cost c(t, X, v), to the running cost.
     pub fn accumulate_cost(&self, level: &Level<'_>, weight: f64, lanes: &mut Lanes) {
         let (d, m) = (self.problem.dim(), self.problem.control_dim());
-        let x = Points::new(&lanes.state, d);
-        let weight = weight * level.discount;
+        let (x, v) = (Points::new(&lanes.state, d), Points::new(&lanes.control, m));
+        if let Some(factor) = self.cost_rate(level, x, v, &mut lanes.matrix, &mut lanes.rate) {
+            sweep::add_scaled(&mut lanes.running_cost, weight * level.discount * factor, &lanes.rate);
+        }
+    }
+
+    /// l(t, X) minus the cost of the control at (t, X, v), without discount; as many entries as points, all lanes.
+    pub fn running_rate(&self, level: &Level<'_>, x: Points<'_>, control: Points<'_>, out: &mut [f64]) {
+        let (mut cost, mut matrix) = (vec![0.0; x.len()], Vec::new());
+        level.coefficients.running_reward(x, out);
+        if let Some(factor) = self.cost_rate(level, x, control, &mut matrix, &mut cost) {
+            out.iter_mut().zip(cost).for_each(|(l, c)| *l -= factor * c);
+        }
+    }
+
+    /// The cost of the control but for a factor, which is returned; none where there is no control.
+    fn cost_rate(
+        &self,
+        level: &Level<'_>,
+        x: Points<'_>,
+        control: Points<'_>,
+        matrix: &mut Vec<f64>,
+        out: &mut [f64],
+    ) -> Option<f64> {
+        let m = self.problem.control_dim();
         if self.general_cost {
-            level.coefficients.control_cost(x, Points::new(&lanes.control, m), &mut lanes.rate);
-            sweep::add_scaled(&mut lanes.running_cost, weight, &lanes.rate);
-        } else if !level.idle {
-            lanes.rate.fill(0.0);
-            let scale = match &level.control_weight {
-                MatrixCoefficient::Scaled(r) => {
-                    for v in lanes.control.chunks_exact(LANES) {
-                        sweep::add_squares(&mut lanes.rate, v);
+            level.coefficients.control_cost(x, control, out);
+            return Some(1.0);
+        }
+        if level.idle {
+            return None;
+        }
+        out.fill(0.0);
+        match &level.control_weight {
+            MatrixCoefficient::Scaled(r) => {
+                (0..m).for_each(|i| sweep::add_squares(out, control.coord(i)));
+                Some(0.5 * r)
+            }
+            MatrixCoefficient::Field(r) => {
+                matrix.resize(m * m * LANES, 0.0);
+                r.eval(x, PointsMut::new(matrix, m * m));
+                for (r, ij) in matrix.chunks_exact(LANES).zip(0..) {
+                    let (u, v) = (control.coord(ij / m), control.coord(ij % m));
+                    for (((rate, u), r), v) in out.iter_mut().zip(u).zip(r).zip(v) {
+                        *rate += u * r * v;
                     }
-                    0.5 * weight * r
                 }
-                MatrixCoefficient::Field(r) => {
-                    lanes.matrix.resize(m * m * LANES, 0.0);
-                    r.eval(x, PointsMut::new(&mut lanes.matrix, m * m));
-                    for (r, ij) in lanes.matrix.chunks_exact(LANES).zip(0..) {
-                        let (i, j) = (ij / m, ij % m);
-                        let (u, v) = (&lanes.control[i * LANES..][..LANES], &lanes.control[j * LANES..][..LANES]);
-                        for (((rate, u), r), v) in lanes.rate.iter_mut().zip(u).zip(r).zip(v) {
-                            *rate += u * r * v;
-                        }
-                    }
-                    0.5 * weight
-                }
-            };
-            sweep::add_scaled(&mut lanes.running_cost, scale, &lanes.rate);
+                Some(0.5)
+            }
         }
     }
 
@@ -315,7 +336,7 @@ fn nearest_of(controls: &[Vec<f64>], control: &mut [f64], live: usize) -> u64 {
 }
 
 /// target += scale * A(x) u for a matrix field A with `columns` columns.
-fn add_product(
+pub(crate) fn add_product(
     a: &dyn VectorField,
     x: Points<'_>,
     columns: usize,

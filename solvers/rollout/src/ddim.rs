@@ -15,8 +15,8 @@
 //! mean depends on the law of Y_t alone, so it is that of the problem under the condition above. It is *not* the relative
 //! entropy of the chain, which for eta < 1 is larger and at eta = 0 infinite. Reward: left end point.
 //!
-//! Weak order 1 (in the sense above; on equal steps the error is h log(1/h), as that of the posterior variance). Strong order 1/2 for eta = 1; for other eta paths are not those of the diffusion and
-//! there is no strong order. With few steps eta = 0 on a grid in log-SNR has the smallest error in practice.
+//! Weak order 1 (in the sense above; on equal steps the error is h log(1/h), as that of the posterior variance). Strong order
+//! 1/2 for eta = 1; for other eta paths are not those of the diffusion and there is no strong order. With few steps eta = 0 on a grid in log-SNR has the smallest error in practice.
 //!
 //! Reference: Song, Meng, Ermon, *Denoising diffusion implicit models* (arXiv:2010.02502).
 
@@ -53,6 +53,12 @@ impl SdeScheme for Ddim {
     const NAME: &'static str = "DDIM";
     const STRONG_ORDER: f64 = 0.0;
     const WEAK_ORDER: f64 = 1.0;
+    const FOLLOWS_EQUATION: bool = false;
+
+    /// No: the error is h log(1/h).
+    fn expands(&self) -> bool {
+        false
+    }
 
     fn prepare(&mut self, system: &ClosedLoop<'_>) -> Result<(), RolloutError> {
         check_schedule(system, &self.schedule)?;

@@ -22,14 +22,15 @@ use crate::params::{RolloutInfo, RolloutParams};
 use crate::ranks::rounds::{Verdict, WavePart, agree, round, share_state};
 use crate::ranks::{Ranks, RanksError};
 use crate::reduce::{Record, Reducer, RolloutSummary, SummaryReducer};
+use crate::reflection::Reflection;
 use crate::replay::Trajectory;
 use crate::scheme::{SdeScheme, StageTimes};
 use crate::simulation::{Simulation, Workspace};
-use crate::stop::{StopRule, StoppedBy};
+use crate::stop::{StopRule, StoppedBy, VARIED_BLOCKS};
 use crate::time_grid::TimeGrid;
 
 /// Blocks whose partial results are held at once.
-const WAVE: u64 = 512;
+pub(crate) const WAVE: u64 = 512;
 
 /// A simulation ready to run: problem, feedback, initial state, scheme, size.
 #[derive(Clone)]
@@ -44,6 +45,7 @@ pub struct Ensemble<'a, S = EulerMaruyama> {
     progress: Option<&'a (dyn Fn(usize) + Sync)>,
     functionals: Vec<&'a dyn PathFunctional>,
     until_settled: bool,
+    reflection: Option<Reflection>,
     stop: StopRule,
     interrupt: Option<&'a AtomicBool>,
     ranks: Option<&'a dyn Ranks>,
@@ -78,6 +80,7 @@ impl<'a> Ensemble<'a> {
             progress: None,
             functionals: Vec::new(),
             until_settled: false,
+            reflection: None,
             stop: StopRule::default(),
             interrupt: None,
             ranks: None,
@@ -99,6 +102,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
             progress: self.progress,
             functionals: self.functionals,
             until_settled: self.until_settled,
+            reflection: self.reflection,
             stop: self.stop,
             interrupt: self.interrupt,
             ranks: self.ranks,
@@ -138,6 +142,19 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
     pub fn with_functional(mut self, functional: &'a dyn PathFunctional) -> Self {
         self.functionals.push(functional);
         self
+    }
+
+    /// Reflect paths at the faces of a box; see [`Reflection`] for the order.
+    ///
+    /// # Errors
+    /// A box of another dimension.
+    pub fn with_reflection(mut self, reflection: Reflection) -> Result<Self, RolloutError> {
+        let (found, expected) = (reflection.dim(), self.problem.dim());
+        if found != expected {
+            return Err(RolloutError::Dimension { what: "dimension of the reflecting box", found, expected });
+        }
+        self.reflection = Some(reflection);
+        Ok(self)
     }
 
     /// End the run before all paths are done when `stop` says so. `params.paths` stays the upper limit.
@@ -208,6 +225,16 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
         &self.params
     }
 
+    /// Whether the steps are equal.
+    pub(crate) fn equal_steps(&self) -> bool {
+        self.grid.is_none()
+    }
+
+    /// The scheme.
+    pub(crate) fn scheme(&self) -> &S {
+        &self.scheme
+    }
+
     /// The problem.
     pub fn problem(&self) -> &'a dyn ControlledDiffusion {
         self.problem
@@ -226,7 +253,8 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
     /// Simulate all paths and summarise them. Costs O(paths * steps) evaluations of the coefficients and the feedback.
     ///
     /// # Errors
-    /// The path of lowest block, and in it of earliest step, that is not finite; an estimate that overflows; the pool.
+    /// The path of lowest block, and in it of earliest step, that is not finite; an estimate that overflows; an interrupt before
+    /// there are two paths; the pool.
     pub fn run(&self) -> Result<(RolloutSummary, RolloutInfo), RolloutError> {
         let empty = SummaryReducer::new(self.problem.dim(), &self.record)?;
         let (reducer, info) = self.reduce(&empty)?;
@@ -241,6 +269,9 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
         let start = Instant::now();
         let state = RunState::new(if self.ranks.is_some() { self.fingerprint()? } else { 0 });
         let (state, info) = self.in_pool(|| self.resume_here(empty, state, &mut |_| Ok(()), start))??;
+        if info.stopped_by == StoppedBy::Interrupt && state.paths < 2 {
+            return Err(RolloutError::Interrupted { paths: state.paths });
+        }
         Ok((state.reduced(empty), info))
     }
 
@@ -291,7 +322,9 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
             let (params, name) = (&self.params, S::NAME.bytes().map(u64::from));
             let times = simulation.system.grid().times().iter().map(|t| t.to_bits());
             let noise = [u64::from(params.coarsening), params.noise as u64, params.seed, u64::from(params.level)];
+            let faces = self.reflection.iter().flat_map(Reflection::bits);
             let size = [params.steps as u64, u64::from(params.antithetic)].into_iter().chain(noise).chain(name).chain(times);
+            let size = size.chain(faces);
             // Lane 0 alone: how many other lanes count depends on the number of paths.
             let stride = paths.len();
             let values = states.chain(sums).step_by(stride).map(f64::to_bits);
@@ -353,6 +386,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
             params: &self.params,
             functionals: &functionals,
             until_settled: self.until_settled,
+            reflection: self.reflection.as_ref(),
         })
     }
 
@@ -376,6 +410,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
             outside: state.outside,
             outside_fraction: state.outside as f64 / path_steps.max(1) as f64,
             projected: state.projected,
+            varied_blocks: state.varied,
             stopped_by,
             partial: stopped_by.partial(),
             threads: rayon::current_num_threads(),
@@ -409,10 +444,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
         }
         // A state at which the rule has already ended the run is its result.
         let resting = state.next_block.is_multiple_of(WAVE) && state.next_block < blocks;
-        let reached = state.waves.as_ref().filter(|_| resting).and_then(Reducer::standard_error);
-        if let (Some(wanted), Some(reached)) = (self.stop.standard_error, reached)
-            && reached <= wanted
-        {
+        if resting && self.reached(&state) {
             return Ok((state, StoppedBy::StandardError));
         }
         while state.next_block < blocks {
@@ -468,7 +500,8 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
                 *done += work.lanes.live();
                 progress(*done);
             }
-            Some((reducer, work.lanes.live(), work.lanes.outside, work.lanes.projected))
+            let varies = reducer.varies();
+            Some((reducer, work.lanes.live(), work.lanes.outside, work.lanes.projected, varies))
         };
         let groups: Vec<Vec<Result<Option<_>, RolloutError>>> = starts
             .into_par_iter()
@@ -486,12 +519,13 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
             .collect();
         for block in groups.into_iter().flatten() {
             match block {
-                Ok(Some((reducer, live, outside, projected))) => {
+                Ok(Some((reducer, live, outside, projected, varies))) => {
                     join(&mut part.reducer, Some(reducer));
                     part.next_block += 1;
                     part.paths += live as u64;
                     part.outside += outside;
                     part.projected += projected;
+                    part.varied += u64::from(varies);
                 }
                 // After an interrupt the blocks before the first that was not run are kept.
                 Ok(None) => return,
@@ -502,6 +536,13 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
                 }
             }
         }
+    }
+
+    /// Whether whole waves have reached the standard error asked for.
+    fn reached<R: Reducer>(&self, state: &RunState<R>) -> bool {
+        let found = state.waves.as_ref().and_then(Reducer::standard_error);
+        let small = self.stop.standard_error.zip(found).is_some_and(|(wanted, found)| found <= wanted);
+        small && state.varied >= VARIED_BLOCKS
     }
 
     /// Merge the waves of a round in order, and decide after each what a run on one rank decides.
@@ -522,6 +563,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
             state.paths += part.paths;
             state.outside += part.outside;
             state.projected += part.projected;
+            state.varied += part.varied;
             state.merge(part.reducer, part.next_block.is_multiple_of(WAVE));
             if let Some(block) = part.lost_block {
                 return Ok(Verdict::Lost(block));
@@ -533,10 +575,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
             if state.next_block == blocks {
                 break;
             }
-            let reached = state.waves.as_ref().and_then(Reducer::standard_error);
-            if let (Some(wanted), Some(reached)) = (self.stop.standard_error, reached)
-                && reached <= wanted
-            {
+            if self.reached(state) {
                 return Ok(Verdict::Stop(StoppedBy::StandardError));
             }
             if self.stop.seconds.is_some_and(|limit| start.elapsed().as_secs_f64() >= limit) {

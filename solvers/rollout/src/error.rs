@@ -68,6 +68,12 @@ pub enum RolloutError {
         /// Which estimate.
         quantity: &'static str,
     },
+    /// The caller's interrupt came before there was anything to estimate from.
+    #[error("interrupted after {paths} paths, too early for an estimate")]
+    Interrupted {
+        /// Paths done.
+        paths: u64,
+    },
     /// A state of a run that cannot be written, read or continued.
     #[error("checkpoint: {reason}")]
     Checkpoint {

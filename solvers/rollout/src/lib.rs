@@ -19,6 +19,7 @@
 //! | sums along each path | [`PathFunctional`], [`Ensemble::with_functional`] |
 //! | relative entropy to other paths, and its weight | [`estimators::GirsanovWeight`] |
 //! | chance and time of a first exit | [`estimators::first_exit`] |
+//! | reflection at the faces of a box | [`Reflection`], [`Ensemble::with_reflection`] |
 //! | antithetic pairs | [`RolloutParams::antithetic`] |
 //! | control variate from a value function | [`estimators::control_variate`] |
 //! | importance sampling | [`estimators::exponential_mean`] |
@@ -134,6 +135,7 @@ mod params;
 pub mod ranks;
 mod recorded;
 pub mod reduce;
+mod reflection;
 mod replay;
 mod replicate;
 mod reverse_chain;
@@ -163,10 +165,11 @@ pub use params::{RolloutInfo, RolloutParams};
 pub use ranks::Ranks;
 pub use recorded::{PathSelection, RecordedPaths};
 pub use reduce::{Estimate, FinishedPaths, Histogram, HistogramParams, MeasureReducer, Record, Reducer, RolloutSummary};
+pub use reflection::Reflection;
 pub use replay::Trajectory;
 pub use replicate::Replications;
 pub use scheme::{SdeScheme, StageTimes};
 pub use srk15::AdditiveRungeKutta;
-pub use stop::{StopRule, StoppedBy};
+pub use stop::{StopRule, StoppedBy, VARIED_BLOCKS};
 pub use time_grid::TimeGrid;
 pub use weak2::PlatenWeak2;

@@ -96,6 +96,9 @@ pub struct RolloutInfo {
     pub outside_fraction: f64,
     /// Path-steps at which the feedback left the control set and was projected onto it.
     pub projected: u64,
+    /// Blocks of 64 paths within which what a stop rule looks at (the objective) varies; with only a few of them, the standard
+    /// error says little.
+    pub varied_blocks: u64,
     /// What ended the run.
     pub stopped_by: StoppedBy,
     /// Whether it was cut short, by time or by an interrupt.

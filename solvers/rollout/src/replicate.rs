@@ -1,8 +1,8 @@
 //! Independent repetitions of a run, and the error of a mean from their spread.
 //!
 //! Needed where the paths of one run are not independent of one another, as with Sobol points: the means of R independent
-//! scramblings are, and their mean has the standard error (sample deviation) / sqrt(R), to which the normal law is a good
-//! approximation only for R of 16 and more (for few repetitions an interval should use Student's law with R - 1 degrees).
+//! scramblings are, and their mean has the standard error (sample deviation) / sqrt(R). For few repetitions an interval must use
+//! Student's law with R - 1 degrees of freedom, as [`Estimate::confidence_interval`] does.
 //!
 //! Reference: L'Ecuyer, Lemieux, *Recent advances in randomized quasi-Monte Carlo methods* (2002).
 
@@ -11,6 +11,7 @@ use crate::error::RolloutError;
 use crate::params::RolloutParams;
 use crate::reduce::{Estimate, RolloutSummary};
 use crate::scheme::SdeScheme;
+use crate::stop::StoppedBy;
 
 /// The summaries of independent repetitions.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,19 +41,32 @@ impl Replications {
 
 impl<S: SdeScheme + Clone> Ensemble<'_, S> {
     /// Run `replications` times, at the levels `params.level`, `params.level + 1`, ...; each run is independent of the others.
+    /// An interrupt leaves the whole repetitions done by then.
     ///
     /// # Errors
-    /// Fewer than 2 repetitions, or more levels than there are; otherwise as [`Ensemble::run`].
+    /// Fewer than 2 repetitions, or more levels than there are; an interrupt before two are done; otherwise as [`Ensemble::run`].
     pub fn replicate(&self, replications: u32) -> Result<Replications, RolloutError> {
         let base = self.params().level;
         if replications < 2 || base.checked_add(replications).is_none() {
             let allowed = format!("from 2 to {}: the levels from {base} on", u32::MAX - base);
             return Err(RolloutError::invalid("replications", replications, allowed));
         }
-        let run = |r| {
-            let params = RolloutParams { level: base + r, ..self.params().clone() };
-            self.with_params(params).run().map(|(summary, _)| summary)
-        };
-        Ok(Replications { summaries: (0..replications).map(run).collect::<Result<_, _>>()? })
+        let (mut summaries, mut paths) = (Vec::new(), 0);
+        for r in 0..replications {
+            match self.with_params(RolloutParams { level: base + r, ..self.params().clone() }).run() {
+                // What an interrupt has cut is no sample of the same law.
+                Err(RolloutError::Interrupted { .. }) => break,
+                Ok((_, info)) if info.stopped_by == StoppedBy::Interrupt => break,
+                Err(e) => return Err(e),
+                Ok((summary, info)) => {
+                    summaries.push(summary);
+                    paths += info.paths as u64;
+                }
+            }
+        }
+        match summaries.len() {
+            0 | 1 => Err(RolloutError::Interrupted { paths }),
+            _ => Ok(Replications { summaries }),
+        }
     }
 }

@@ -43,11 +43,21 @@ pub trait SdeScheme: Clone + Send + Sync {
     /// p in |E phi(X_N) - E phi(X_T)| <= C h^p for smooth phi.
     const WEAK_ORDER: f64;
 
+    /// Whether a step is one of the stochastic differential equation itself, its noise being sigma(t_k, X_k) times the Brownian
+    /// increment up to higher orders of h: the weights of Girsanov's theorem are then those of its paths. Not so for the samplers
+    /// of diffusion models, whose noise has a variance of its own.
+    const FOLLOWS_EQUATION: bool = true;
+
     /// Standard normal numbers per Brownian component and step: 1 or 2.
     const NORMALS: usize = 1;
 
     /// Where coefficients are needed besides t_k.
     const STAGES: StageTimes = StageTimes::NONE;
+
+    /// Whether on equal steps the error in law is c h^p + o(h^p), as extrapolation takes for granted.
+    fn expands(&self) -> bool {
+        true
+    }
 
     /// Compute what depends on the time levels only; called once before a run.
     ///

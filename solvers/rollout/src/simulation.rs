@@ -8,6 +8,7 @@ use crate::lanes::Lanes;
 use crate::noise::{BlockNoise, LANES, NormalStream, SobolBridge, StepNoise};
 use crate::params::RolloutParams;
 use crate::reduce::FinishedPaths;
+use crate::reflection::Reflection;
 use crate::scheme::SdeScheme;
 use hjbridge_model::{Points, PointsMut};
 
@@ -24,6 +25,8 @@ pub(crate) struct Simulation<'a, S> {
     /// Hold a path where it is once its functionals are settled, end a block when all its paths are, and report the
     /// functionals only.
     pub until_settled: bool,
+    /// Faces at which paths are reflected after every step.
+    pub reflection: Option<&'a Reflection>,
 }
 
 /// The memory of one thread.
@@ -34,6 +37,9 @@ pub(crate) struct Workspace {
     mirrored: Vec<f64>,
     before: Vec<f64>,
     functionals: Vec<f64>,
+    /// Lanes that were settled before the step, and what they had counted outside by then.
+    settled: [bool; LANES],
+    outside_before: [f64; LANES],
 }
 
 impl<S: SdeScheme> Simulation<'_, S> {
@@ -55,6 +61,8 @@ impl<S: SdeScheme> Simulation<'_, S> {
             mirrored: Vec::new(),
             before: Vec::new(),
             functionals: vec![0.0; LANES * self.functionals.iter().map(|f| f.0).sum::<usize>()],
+            settled: [false; LANES],
+            outside_before: [0.0; LANES],
         }
     }
 
@@ -96,6 +104,7 @@ impl<S: SdeScheme> Simulation<'_, S> {
 
     /// One step; whether all paths of the block are settled by it.
     fn checked_step(&self, block: u64, k: usize, work: &mut Workspace) -> Result<bool, RolloutError> {
+        work.outside_before.copy_from_slice(&work.lanes.lane_outside);
         self.step(block, k, work);
         match work.lanes.first_lost() {
             Some(lane) => Err(self.diagnose(block, lane, k, work)),
@@ -110,7 +119,7 @@ impl<S: SdeScheme> Simulation<'_, S> {
             terminal.fill(0.0);
             lanes.running_cost.fill(0.0);
             lanes.running_reward.fill(0.0);
-            lanes.lane_outside.fill(0.0);
+            lanes.outside = lanes.lane_outside[..lanes.live()].iter().sum::<f64>() as u64;
             return self.check_functionals(work);
         }
         self.system.problem().terminal_reward(lanes.state(), terminal);
@@ -155,6 +164,9 @@ impl<S: SdeScheme> Simulation<'_, S> {
             functional.begin(x, PointsMut::new(own, *values));
             rest = others;
         }
+        if self.until_settled {
+            work.settled = std::array::from_fn(|lane| self.is_settled(&work.functionals, lane));
+        }
         Ok(())
     }
 
@@ -169,11 +181,16 @@ impl<S: SdeScheme> Simulation<'_, S> {
             }
             xi = mirrored;
         }
-        if self.functionals.is_empty() {
-            return self.scheme.step(self.system, k, xi, lanes);
+        if !self.functionals.is_empty() {
+            before.clone_from(&lanes.state);
         }
-        before.clone_from(&lanes.state);
         self.scheme.step(self.system, k, xi, lanes);
+        if let Some(reflection) = self.reflection {
+            reflection.fold(&mut lanes.state);
+        }
+        if self.functionals.is_empty() {
+            return;
+        }
         let problem = self.system.problem();
         let level = self.system.level(k);
         let q = problem.noise_dim();
@@ -195,16 +212,25 @@ impl<S: SdeScheme> Simulation<'_, S> {
         }
     }
 
-    /// Put settled paths back where they were before the step; whether all live paths are settled.
+    /// Whether no later step changes the functionals of a lane.
+    fn is_settled(&self, mut rest: &[f64], lane: usize) -> bool {
+        let mut settled = true;
+        for (values, functional) in self.functionals {
+            let (own, others) = rest.split_at(values * LANES);
+            settled &= functional.settled(Points::new(own, *values), lane);
+            rest = others;
+        }
+        settled
+    }
+
+    /// Put settled paths back where they were before the step, which counts nothing outside for those that were settled before it;
+    /// whether all live paths are settled.
     fn hold_settled(&self, work: &mut Workspace) -> bool {
         let mut all = true;
         for lane in 0..LANES {
-            let mut rest = work.functionals.as_slice();
-            let mut settled = true;
-            for (values, functional) in self.functionals {
-                let (own, others) = rest.split_at(values * LANES);
-                settled &= functional.settled(Points::new(own, *values), lane);
-                rest = others;
+            let settled = self.is_settled(&work.functionals, lane);
+            if std::mem::replace(&mut work.settled[lane], settled) {
+                work.lanes.lane_outside[lane] = work.outside_before[lane];
             }
             if settled {
                 for (x, x0) in work.lanes.state.chunks_exact_mut(LANES).zip(work.before.chunks_exact(LANES)) {

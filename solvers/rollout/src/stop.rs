@@ -2,12 +2,17 @@
 
 use crate::error::RolloutError;
 
+/// Fewest blocks of 64 paths within which a quantity must vary for a stop rule to trust its standard error.
+pub const VARIED_BLOCKS: u64 = 30;
+
 /// What may end a run before all its paths are done. Rules are checked between waves of 32 768 paths (whole multiples from
 /// path 0), so that what a reproducible rule decides depends neither on threads nor on where a run was resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct StopRule {
-    /// End when the reducer's standard error is at most this. Stopping on the sample's own error makes the mean biased by
-    /// O(1/n), far below the error itself at the smallest n of 32 768.
+    /// End when the reducer's standard error is at most this, and at least [`VARIED_BLOCKS`] blocks of 64 paths contribute to
+    /// it. Where all paths so far give the same (a rare event that has not been seen yet), or nearly all do, the sample's standard
+    /// error says nothing of the true one: the run goes on, to its last path if need be. Otherwise stopping on the sample's own
+    /// error makes the mean biased by O(1/n), far below the error itself at the smallest n of 32 768.
     pub standard_error: Option<f64>,
     /// End after so many seconds of this call. The only rule whose result depends on the machine and its load.
     pub seconds: Option<f64>,

@@ -107,9 +107,7 @@ impl Marks<'_> {
     pub(super) fn ended_at(&self, map: &HeatMap<'_>, x: f64, y: f64) -> bool {
         !self.ended.is_empty() && {
             let ((i, u), (j, v)) = (locate(map.times, x), locate(map.nodes, y));
-            let at = |i: usize| {
-                blend(self.ended[i * map.nodes.len() + j], self.ended[i * map.nodes.len() + j + 1], v)
-            };
+            let at = |i: usize| blend(self.ended[i * map.nodes.len() + j], self.ended[i * map.nodes.len() + j + 1], v);
             blend(at(i), at(i + 1), u) <= 0.0
         }
     }

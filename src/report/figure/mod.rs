@@ -9,6 +9,7 @@
 //! | [`Densities`] | real data, prior, target and simulated final law on the line |
 //! | [`Convergence`] | error against the number of steps, with orders |
 //! | [`Contraction`] | observed contraction per step against its bound |
+//! | [`Bounds`] | measured quantities against their bounds, on a logarithmic axis |
 //! | [`Paths`] | sample paths and quantile bands between the initial and the final law |
 //! | [`Profiles`] | a function at a few times against its closed form, with residuals |
 //! | [`Tradeoff`] | reward and KL divergence against the inverse KL weight |
@@ -18,6 +19,7 @@
 //! refused with [`ReportError::Empty`] and no file is touched.
 
 pub mod axis;
+mod bounds;
 pub mod canvas;
 mod contour;
 mod contraction;
@@ -36,6 +38,7 @@ pub mod style;
 pub mod surface;
 mod tradeoff;
 
+pub use bounds::{BoundSeries, Bounds};
 pub use contraction::{Contraction, ContractionSeries};
 pub use convergence::{Convergence, ConvergenceSeries};
 pub use densities::{Densities, DensityLine, Histogram};

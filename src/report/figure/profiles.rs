@@ -71,7 +71,8 @@ impl Profiles<'_> {
         };
         let hidden = self.profiles[..i].iter().filter(hides).count();
         // each shorter than the one below, which shows in its gaps
-        let dash = (hidden > 0).then(|| (PERIOD / (1.0 + hidden as f64), PERIOD * hidden as f64 / (1.0 + hidden as f64)));
+        let gap = PERIOD * hidden as f64 / self.profiles.len() as f64;
+        let dash = (hidden > 0).then_some((PERIOD - gap, gap));
         Stroke::solid(style::line_color(i), LINE_WIDTH).dashed(dash)
     }
 

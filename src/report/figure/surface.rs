@@ -221,15 +221,19 @@ impl Surface for BitMapBackend<'_> {
 fn cover(mask: &mut [u8], (x0, x1, y0, y1): (usize, usize, usize, usize), a: (f64, f64), b: (f64, f64), radius: f64) {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let square = dx * dx + dy * dy;
-    let reach = radius + 1.0;
+    let (reach, outer) = (radius + 1.0, (radius + 0.5).powi(2));
     let clip = |v: f64, low: usize, high: usize| v.clamp(low as f64, high as f64) as usize;
     for y in clip(a.1.min(b.1) - reach, y0, y1)..clip(a.1.max(b.1) + reach + 1.0, y0, y1) {
         for x in clip(a.0.min(b.0) - reach, x0, x1)..clip(a.0.max(b.0) + reach + 1.0, x0, x1) {
             let (px, py) = (x as f64 + 0.5 - a.0, y as f64 + 0.5 - a.1);
             let u = if square > 0.0 { ((px * dx + py * dy) / square).clamp(0.0, 1.0) } else { 0.0 };
-            let coverage = (radius + 0.5 - (px - u * dx).hypot(py - u * dy)).clamp(0.0, 1.0);
-            let cell = &mut mask[(y - y0) * (x1 - x0) + (x - x0)];
-            *cell = (*cell).max((255.0 * coverage).round() as u8);
+            let distance = (px - u * dx).powi(2) + (py - u * dy).powi(2);
+            // most of the box is far from the path
+            if distance < outer {
+                let coverage = (radius + 0.5 - distance.sqrt()).clamp(0.0, 1.0);
+                let cell = &mut mask[(y - y0) * (x1 - x0) + (x - x0)];
+                *cell = (*cell).max((255.0 * coverage + 0.5) as u8);
+            }
         }
     }
 }

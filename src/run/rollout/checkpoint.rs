@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const WHAT: &str = "hjbridge rollout checkpoint";
 
 /// The form that this version writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Time between two writings of a run that goes on.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -18,11 +18,13 @@ use hjbridge_model::{
     ControlledDiffusion, CubicSpline, Extrapolation, Feedback, FormulaDiffusion, Interpolation, MatrixCoefficient, PointBlock,
     Points, TableFeedback, ZeroFeedback,
 };
+use hjbridge_rollout::noise::LANES;
 use hjbridge_rollout::reduce::{PlaneHistogram, PlaneHistogramParams, Quantiles};
 use hjbridge_rollout::{
-    Histogram, HistogramParams, InitialState, NoiseSource, PathSelection, Record, RecordedPaths, RolloutError, RolloutParams,
-    TimeGrid,
+    Histogram, HistogramParams, InitialState, NoiseSource, PathSelection, Record, RecordedPaths, Reflection, RolloutError,
+    RolloutParams, TimeGrid,
 };
+use std::time::Instant;
 
 /// The paths from one starting point, for figures and files.
 pub struct StartRun {
@@ -57,7 +59,6 @@ const ENDING_FAN: (u64, usize) = (256, 1001);
 /// Replace what follows the first recorded time at which a path is in one of the sets by NaN.
 fn cut(paths: &mut RecordedPaths, stopped: &Stopped<'_>) {
     let (k, d) = (paths.times.len(), paths.dim);
-    let mut level = [0.0];
     for p in 0..paths.paths.len() {
         let mut ended = false;
         for j in 0..k {
@@ -68,10 +69,7 @@ fn cut(paths: &mut RecordedPaths, stopped: &Stopped<'_>) {
                 paths.running_reward[at] = f64::NAN;
                 continue;
             }
-            ended = stopped.boundaries.iter().any(|b| {
-                b.level(Points::new(&paths.states[at * d..][..d], d), &mut level);
-                level[0] <= 0.0
-            });
+            ended = stopped.holds(&paths.states[at * d..][..d]);
         }
     }
 }
@@ -134,6 +132,18 @@ fn boundaries(problem: &ControlledProblem) -> (Vec<Box<dyn Boundary + '_>>, Vec<
     (sets, names)
 }
 
+/// The reflecting faces, if there are any.
+fn reflection(problem: &ControlledProblem) -> Result<Option<Reflection>, RunError> {
+    let Some(faces) = problem.file.faces.as_ref().filter(|f| f.as_flattened().contains(&FaceSpec::Reflecting)) else {
+        return Ok(None);
+    };
+    let face = |(axis, [lower, upper]): (usize, &[FaceSpec; 2])| {
+        let (axis, reflects) = (problem.grid.axis(axis), |face: &FaceSpec| *face == FaceSpec::Reflecting);
+        [reflects(lower).then(|| axis.lower()), reflects(upper).then(|| axis.upper())]
+    };
+    Ok(Some(Reflection::new(&faces.iter().enumerate().map(face).collect::<Vec<_>>())?))
+}
+
 fn sign(problem: &ControlledProblem) -> f64 {
     if problem.sense == Sense::Minimise { -1.0 } else { 1.0 }
 }
@@ -145,6 +155,7 @@ struct Plan {
     horizon: f64,
     record: Record,
     stops: bool,
+    reflection: Option<Reflection>,
 }
 
 impl Plan {
@@ -164,8 +175,8 @@ impl Plan {
             (Some(_), Some(_)) => return Err(bad("--horizon", "given", "is for problems without a horizon")),
             (Some(horizon), None) | (None, Some(horizon)) => horizon,
             (None, None) => {
-                let allowed = "needed: this problem has no horizon, and paths must end; from there they go on with V";
-                return Err(bad("--horizon", "absent", allowed));
+                let allowed = "this problem has no horizon, but paths must end: give the time, from which on they go on with V";
+                return Err(bad("--horizon", "none", allowed));
             }
         };
         let stops = !boundaries(problem).0.is_empty();
@@ -195,7 +206,8 @@ impl Plan {
             },
             ..Record::default()
         };
-        Ok(Plan { params, grid, horizon, record, stops })
+        let reflection = reflection(problem)?;
+        Ok(Plan { params, grid, horizon, record, stops, reflection })
     }
 
     /// The simulation from start `index`; starts have independent noise.
@@ -220,6 +232,7 @@ impl Plan {
             functional: stopped.map(|s| (s as _, false)),
             stopped: stopped.map(|_| OBJECTIVE),
             chain: Chain::NONE,
+            reflection: self.reflection.clone(),
         }
     }
 
@@ -280,13 +293,24 @@ pub fn rollout_controlled(
     let mut settings = RolloutSettings::new(options, &plan.params, plan.grid.as_ref(), plan.horizon);
     settings.resumed_from = options.resume.then_some(checkpoint.resumed);
     let (mut rows, mut starts, mut failure) = (Vec::new(), Vec::new(), None);
-    for index in 0..problem.start.len() {
+    let count = problem.start.len();
+    let begun = Instant::now();
+    for index in 0..count {
         problem.model.clear_fault();
-        let setup = plan.setup(problem, index, &maximised, feedback.as_ref(), stopped);
-        let what =
-            if problem.start.len() > 1 { format!("rollout {}/{}", index + 1, problem.start.len()) } else { "rollout".into() };
+        // the starting points that are left share the time that is left
+        let left = |budget: f64| ((budget - begun.elapsed().as_secs_f64()) / (count - index) as f64).max(f64::MIN_POSITIVE);
+        let seconds = options.time_budget.map(left);
+        let mut setup = plan.setup(problem, index, &maximised, feedback.as_ref(), stopped);
+        if let (Some(stopped), InitialState::Point(x)) = (stopped, &setup.initial)
+            && options.target_stderr.is_some()
+            && stopped.holds(x)
+        {
+            // all paths end where they begin: no rule would ever see them differ
+            setup.params.paths = setup.params.paths.min(LANES);
+        }
+        let what = if count > 1 { format!("rollout {}/{count}", index + 1) } else { "rollout".into() };
         let (fan, saved) = (fan.clone(), saved.clone());
-        let job = Job { options, checkpoint: &mut checkpoint, part: index, progress, what: &what, fan, saved };
+        let job = Job { options, checkpoint: &mut checkpoint, part: index, progress, what: &what, seconds, fan, saved };
         let mut outcome = match explained(&problem.model, simulate(&setup, job)) {
             Err(e @ RunError::Interrupted { .. }) if !rows.is_empty() => {
                 settings.partial = true;
@@ -298,21 +322,28 @@ pub fn rollout_controlled(
         if let Some(stopped) = stopped {
             outcome.fan.iter_mut().chain(&mut outcome.saved).for_each(|paths| cut(paths, stopped));
         }
-        let (row, run) = start_rollout(problem, solved, index, outcome, &names, plan.params.steps)?;
-        super::finish_settings(&mut settings, options, row.objective, &row.simulation);
-        failure = super::interrupted(&row.simulation, row.multilevel.as_ref());
+        let failed = outcome.failure.take();
+        let (mut row, run) = start_rollout(problem, solved, index, outcome, &names, plan.params.steps)?;
+        row.multilevel_failure = super::multilevel_failure(failed.as_ref());
+        if row.exit.as_ref().is_none_or(|exit| exit.time.mean > 0.0) {
+            let noted = settings.notes.len();
+            super::finish_settings(&mut settings, options, row.objective, &row.simulation, failed.as_ref());
+            if count > 1 {
+                settings.notes[noted..].iter_mut().for_each(|note| *note = format!("from x = {:?}: {note}", row.x));
+            }
+        }
         rows.push(row);
         starts.push(run);
-        if failure.is_some() {
+        // a multilevel run that failed does not keep the other starting points from theirs
+        let cut = super::is_interrupt(failed.as_ref());
+        failure = failure.or(failed);
+        if cut {
             break;
         }
     }
     settings.notes.extend(noise_note(problem, options.scheme));
-    let reflecting = problem.file.faces.iter().flatten().flatten().any(|f| *f == FaceSpec::Reflecting);
-    let left = rows.iter().any(|r| r.outside_fraction.mean > 0.0);
-    if reflecting && left {
-        let note = "paths are not reflected at the faces of the box, and some went beyond them: compare with a larger box";
-        settings.notes.push(note.into());
+    if plan.reflection.is_some() && !matches!(options.scheme, SchemeName::Euler | SchemeName::Milstein) {
+        settings.notes.push("at reflecting faces paths are folded back after each step: weak order 1 at most".into());
     }
     if rows.len() < problem.start.len() {
         settings.notes.push(format!("{} of {} starting points were run", rows.len(), problem.start.len()));
@@ -342,6 +373,11 @@ fn noise_note(problem: &ControlledProblem, scheme: SchemeName) -> Option<String>
 /// A formula that is not finite is the cause of whatever the simulation says.
 fn explained<T>(model: &FormulaDiffusion, outcome: Result<T, RunError>) -> Result<T, RunError> {
     outcome.map_err(|e| match (&e, model.fault()) {
+        (RunError::Rollout(RolloutError::ValueNotFinite { quantity: "functional", path, value, .. }), fault) => {
+            let fault = fault.map_or(String::new(), |fault| format!("; {fault}"));
+            let what = "of a set in which paths end (its level or its value)";
+            RunError::Unsupported(format!("rollout: path {path} has {value} {what}{fault}"))
+        }
         (RunError::Rollout(RolloutError::StateNotFinite { .. } | RolloutError::ValueNotFinite { .. }), Some(fault)) => {
             RunError::Unsupported(format!("{e}; {fault}"))
         }
@@ -412,9 +448,11 @@ fn start_rollout(
         exit,
         final_mean: summary.mean,
         final_covariance: summary.covariance.chunks(d).map(<[f64]>::to_vec).collect(),
+        final_covariance_error: summary.covariance_error.chunks(d).map(<[f64]>::to_vec).collect(),
         quantiles,
         outside_fraction: scaled(summary.outside, 1.0 / steps as f64),
         multilevel: outcome.multilevel.map(|m| MultilevelReport::new(m, sign, reference)).transpose()?,
+        multilevel_failure: None,
         simulation: outcome.info,
     };
     let plane = summary.planes.into_iter().next();

@@ -97,6 +97,7 @@ impl Plan {
             functional: None,
             stopped: None,
             chain: Chain::new(problem, options),
+            reflection: None,
         }
     }
 }
@@ -142,11 +143,24 @@ pub fn rollout(
         setup.functional = Some((&girsanov, true));
     }
     let mut settings = RolloutSettings::new(options, &plan.params, plan.grid.as_ref(), problem.model.schedule().horizon());
+    if options.scheme == SchemeName::Ancestral {
+        settings.variance = Some(Chain::variance_name(problem, options));
+        settings.alpha = Some(problem.file.pift.alpha);
+    }
     let mut checkpoint = open_checkpoint(problem, options, &plan)?;
     settings.resumed_from = options.resume.then_some(checkpoint.resumed);
     let fan = if d == 1 { PathSelection::first(FAN.0, FAN.1, plan.params.steps) } else { PathSelection::default() };
     let saved = options.selection(&plan.params, d)?;
-    let job = Job { options, checkpoint: &mut checkpoint, part: 0, progress, what: "rollout", fan, saved };
+    let job = Job {
+        options,
+        checkpoint: &mut checkpoint,
+        part: 0,
+        progress,
+        what: "rollout",
+        seconds: options.time_budget,
+        fan,
+        saved,
+    };
     let outcome = simulate(&setup, job)?;
 
     let euler = options.scheme == SchemeName::Euler && plan.grid.is_none();
@@ -162,7 +176,8 @@ pub fn rollout(
     let in_units =
         |m: &[f64]| -> Vec<f64> { m.iter().enumerate().map(|(i, x)| problem.units(i).0 + problem.units(i).1 * x).collect() };
     let final_mean: Vec<f64> = summary.mean.iter().map(|e| e.mean).collect();
-    super::finish_settings(&mut settings, options, objective, &outcome.info);
+    let failure = outcome.failure;
+    super::finish_settings(&mut settings, options, objective, &outcome.info, failure.as_ref());
     if settings.eta.is_some_and(|eta| eta < 1.0) {
         let law = problem.file.initial_law == crate::problem::spec::InitialLawSpec::Optimal;
         if !(law && problem.model.kl_weight().as_constant().is_some()) {
@@ -191,17 +206,19 @@ pub fn rollout(
         reference: if euler { "euler_objective" } else { "optimum" },
         z_score: objective.z_score(reference),
         final_covariance: summary.covariance.chunks(d).map(<[f64]>::to_vec).collect(),
+        final_covariance_error: summary.covariance_error.chunks(d).map(<[f64]>::to_vec).collect(),
         final_mean_data_units: problem.data.as_ref().map(|_| in_units(&final_mean)),
         prior_mean: in_units(&problem.model.prior().mean()),
         final_mean_exact: exact.map(|e| e.0),
         final_variance_exact: exact.map(|e| e.1),
         initial_law: initial_law_name(problem),
         multilevel: outcome.multilevel.map(|m| MultilevelReport::new(m, 1.0, optimum)).transpose()?,
-        simulation: outcome.info.clone(),
+        multilevel_failure: super::multilevel_failure(failure.as_ref()),
+        simulation: outcome.info,
         settings,
     };
     Ok(RolloutRun {
-        failure: super::interrupted(&outcome.info, report.multilevel.as_ref()),
+        failure,
         report,
         histograms: summary.histograms,
         plane: summary.planes.into_iter().next(),
@@ -214,7 +231,7 @@ pub fn rollout(
 /// The final law of the continuous optimal process from the problem's initial law at the nodes, d = 1, mixture tilts.
 fn final_density(problem: &Problem) -> Result<Option<Vec<f64>>, RunError> {
     let tilts = problem.model.kl_weight().as_constant().is_some_and(|b| problem.model.reward().tilt_terms(b).is_some());
-    if problem.dim() != 1 || !tilts {
+    if problem.dim() != 1 || !tilts || problem.network.is_some() {
         return Ok(None);
     }
     let law = FinalLaw::new(&problem.model, &TiltedMixture::new(&problem.model)?)?;

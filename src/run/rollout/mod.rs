@@ -29,7 +29,8 @@ pub use report::{
 use super::RunError;
 use crate::problem::{Problem, ProblemError};
 use hjbridge_model::Schedule;
-use hjbridge_rollout::{Estimate, RolloutInfo, RolloutParams, StoppedBy, TimeGrid};
+use hjbridge_rollout::noise::LANES;
+use hjbridge_rollout::{Estimate, RolloutInfo, RolloutParams, StoppedBy, TimeGrid, VARIED_BLOCKS};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -103,12 +104,33 @@ fn run_key(
 }
 
 /// Fill in what is known at the end.
-fn finish_settings(settings: &mut RolloutSettings, options: &RolloutOptions, objective: Estimate, info: &RolloutInfo) {
-    settings.partial |= info.partial;
+fn finish_settings(
+    settings: &mut RolloutSettings,
+    options: &RolloutOptions,
+    objective: Estimate,
+    info: &RolloutInfo,
+    failure: Option<&RunError>,
+) {
+    settings.partial |= info.partial || is_interrupt(failure);
+    let blocks = info.paths.div_ceil(LANES) as u64;
+    if info.varied_blocks == 0 {
+        let note =
+            "the objective is the same on all paths: a standard error of 0 says nothing of events that none of them has seen";
+        settings.notes.push(note.into());
+    } else if info.varied_blocks < VARIED_BLOCKS.min(blocks) {
+        settings.notes.push(format!(
+            "the objective differs between paths in {} of {blocks} blocks of {LANES} only: its standard error is not to be trusted",
+            info.varied_blocks
+        ));
+    }
+    if options.leads() && options.save_paths > info.paths as u64 {
+        let (asked, found) = (options.save_paths, info.paths);
+        settings.notes.push(format!("{found} paths were saved of the {asked} that --save-paths asks for: the run ended before"));
+    }
     if let Some(target) = options.stop().standard_error {
-        let reached = objective.standard_error <= target;
+        let reached = objective.standard_error <= target && info.varied_blocks >= VARIED_BLOCKS.min(blocks);
         settings.stop.target_reached = Some(reached && settings.stop.target_reached.unwrap_or(true));
-        if !reached {
+        if !reached && objective.standard_error > target {
             let why = match info.stopped_by {
                 StoppedBy::Time => "the time was used up",
                 StoppedBy::Interrupt => "the run was interrupted",
@@ -121,11 +143,14 @@ fn finish_settings(settings: &mut RolloutSettings, options: &RolloutOptions, obj
     }
 }
 
-/// The failure that an interrupt is.
-fn interrupted(info: &RolloutInfo, multilevel: Option<&MultilevelReport>) -> Option<RunError> {
-    let cut = |s: StoppedBy| s == StoppedBy::Interrupt;
-    (cut(info.stopped_by) || multilevel.is_some_and(|m| cut(m.info.stopped_by)))
-        .then_some(RunError::Interrupted { paths: info.paths as u64 })
+/// Whether the user ended the run.
+fn is_interrupt(failure: Option<&RunError>) -> bool {
+    matches!(failure, Some(RunError::Interrupted { .. } | RunError::MultilevelInterrupted { .. }))
+}
+
+/// What a multilevel run failed of.
+fn multilevel_failure(failure: Option<&RunError>) -> Option<String> {
+    failure.filter(|e| matches!(e, RunError::Multilevel { .. } | RunError::MultilevelInterrupted { .. })).map(ToString::to_string)
 }
 
 /// An estimate times a factor; a negative one turns it round.

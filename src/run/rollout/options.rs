@@ -2,7 +2,10 @@
 
 use crate::problem::ProblemError;
 use hjbridge_rollout::noise::SOBOL_PATHS;
-use hjbridge_rollout::{NoiseSource, PathSelection, Ranks, RolloutParams, StopRule};
+use hjbridge_rollout::{
+    AdditiveRungeKutta, Ancestral, Ddim, EulerMaruyama, ExponentialIntegrator, Milstein, NoiseSource, PathSelection, PlatenWeak2,
+    Ranks, RolloutParams, SdeScheme, StochasticHeun, StopRule,
+};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +43,16 @@ impl SchemeName {
 
     /// Whether its steps are those of a stochastic differential equation, for which a Girsanov weight has a meaning.
     pub(super) fn follows_equation(self) -> bool {
-        !matches!(self, SchemeName::Ancestral | SchemeName::Ddim)
+        match self {
+            SchemeName::Euler => EulerMaruyama::FOLLOWS_EQUATION,
+            SchemeName::Exponential => ExponentialIntegrator::FOLLOWS_EQUATION,
+            SchemeName::Milstein => Milstein::FOLLOWS_EQUATION,
+            SchemeName::Heun => StochasticHeun::FOLLOWS_EQUATION,
+            SchemeName::Srk15 => AdditiveRungeKutta::FOLLOWS_EQUATION,
+            SchemeName::Weak2 => PlatenWeak2::FOLLOWS_EQUATION,
+            SchemeName::Ancestral => Ancestral::FOLLOWS_EQUATION,
+            SchemeName::Ddim => Ddim::FOLLOWS_EQUATION,
+        }
     }
 }
 
@@ -67,7 +79,7 @@ pub enum TimesChoice {
     Uniform,
     /// Equal steps in the logarithm of the signal-to-noise ratio, but for a last one of a thousandth of the horizon.
     LogSnr,
-    /// These times, from 0 (or later) to the horizon.
+    /// These times, from 0 to the horizon; a list that starts later is refused.
     Listed(Vec<f64>),
 }
 
@@ -92,7 +104,7 @@ pub struct RolloutOptions {
     pub times: TimesChoice,
     /// End when the standard error of the objective is this small.
     pub target_stderr: Option<f64>,
-    /// End after so many seconds.
+    /// End after so many seconds of simulation, which starting points share equally.
     pub time_budget: Option<f64>,
     /// Antithetic pairs.
     pub antithetic: bool,
@@ -238,7 +250,7 @@ impl RolloutOptions {
         self.checkpoint.as_deref().filter(|_| self.leads())
     }
 
-    /// The rule that ends the plain run.
+    /// The rule that ends the plain run, when all of the time is its own.
     pub(super) fn stop(&self) -> StopRule {
         let standard_error = self.target_stderr.filter(|_| self.multilevel.is_none());
         StopRule { standard_error, seconds: self.time_budget }
@@ -271,13 +283,14 @@ impl RolloutOptions {
             let allowed = format!("at most the number of paths, {}", params.paths);
             return Err(ProblemError::invalid("--save-paths", self.save_paths, allowed));
         }
-        let selection = PathSelection::first(self.save_paths, self.save_times, params.steps);
-        let per_path = (selection.steps.len() * (dim + 2)) as u64;
+        // before there is an entry for each path
+        let times = PathSelection::first(0, self.save_times, params.steps).steps.len();
+        let per_path = (times * (dim + 2)) as u64;
         if self.save_paths.saturating_mul(per_path) > MOST_SAVED {
-            let allowed = format!("at most {} at {} times (2 GB); see --slices", MOST_SAVED / per_path, selection.steps.len());
+            let allowed = format!("at most {} at {times} times (2 GB); see --slices", MOST_SAVED / per_path);
             return Err(ProblemError::invalid("--save-paths", self.save_paths, allowed));
         }
-        Ok(selection)
+        Ok(PathSelection::first(self.save_paths, self.save_times, params.steps))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use hjbridge_model::{PointBlock, Points};
 use hjbridge_rollout::ranks::{from_bytes, to_bytes};
-use hjbridge_rollout::reduce::{LogMean, Moments, SummaryReducer};
-use hjbridge_rollout::{FinishedPaths, Reducer};
+use hjbridge_rollout::reduce::{LogMean, Moments, SummaryReducer, log_pair_means};
+use hjbridge_rollout::{Estimate, FinishedPaths, Reducer};
 use serde::{Deserialize, Serialize};
 
 /// The whole of a run's sums; it can be written down and read back.
@@ -24,12 +24,6 @@ impl PathReducer {
     pub fn new(summary: SummaryReducer, functionals: usize, weight: bool, watched: Option<usize>) -> Self {
         PathReducer { summary, functionals: Moments::new(functionals), weight: weight.then(LogMean::new), watched }
     }
-}
-
-/// Log of the mean of exp over each pair.
-fn log_pair_means(a: &[f64]) -> Vec<f64> {
-    let pair = |p: &[f64]| p[0].max(p[1]) + (0.5 * (1.0 + (-(p[0] - p[1]).abs()).exp())).ln();
-    a.chunks_exact(2).map(pair).collect()
 }
 
 impl Reducer for PathReducer {
@@ -65,6 +59,20 @@ impl Reducer for PathReducer {
         }
         if let (Some(weight), Some(later)) = (&mut self.weight, later.weight) {
             weight.merge(later);
+        }
+    }
+
+    fn fits(&self, other: &Self) -> bool {
+        self.summary.fits(&other.summary)
+            && self.functionals.dim() == other.functionals.dim()
+            && self.weight.is_some() == other.weight.is_some()
+            && self.watched == other.watched
+    }
+
+    fn varies(&self) -> bool {
+        match self.watched {
+            Some(i) => self.functionals.mean().get(i).is_some_and(Estimate::varies),
+            None => self.summary.varies(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Section `rollout` of the report; the fields are described in `docs/rollout.md`.
 
 use super::options::{REPETITIONS, RolloutOptions, SchemeName, TimesChoice, VarianceName};
+use crate::problem::spec::AlphaSpec;
 use hjbridge_rollout::multilevel::{MultilevelEstimate, MultilevelInfo};
 use hjbridge_rollout::reduce::Quantiles;
 use hjbridge_rollout::{Estimate, NoiseSource, RolloutInfo, RolloutParams, TimeGrid};
@@ -33,8 +34,10 @@ impl From<ControlledRolloutReport> for AnyRolloutReport {
 pub struct RolloutSettings {
     /// Scheme.
     pub scheme: SchemeName,
-    /// Variance of the ancestral sampler, where asked for.
+    /// Variance of the ancestral sampler.
     pub variance: Option<VarianceName>,
+    /// How its a_k follow from the noise rate.
+    pub alpha: Option<AlphaSpec>,
     /// eta of the DDIM sampler.
     pub eta: Option<f64>,
     /// Time levels.
@@ -102,6 +105,7 @@ impl RolloutSettings {
         RolloutSettings {
             scheme: options.scheme,
             variance: options.variance,
+            alpha: None,
             eta: (options.scheme == SchemeName::Ddim).then(|| options.eta.unwrap_or(0.0)),
             time_grid: TimeGridReport { kind, steps: params.steps, start, end: horizon, shortest_step, longest_step },
             noise: params.noise,
@@ -166,6 +170,8 @@ pub struct RolloutReport {
     pub z_score: f64,
     /// Covariance of Y_T, rows, model coordinates.
     pub final_covariance: Vec<Vec<f64>>,
+    /// Standard error of each of its entries; infinite (null in JSON) below 128 paths.
+    pub final_covariance_error: Vec<Vec<f64>>,
     /// Mean of Y_T in the data's units.
     pub final_mean_data_units: Option<Vec<f64>>,
     /// Mean of the data (the prior), in the same units as `final_mean_data_units`, or model coordinates.
@@ -178,6 +184,8 @@ pub struct RolloutReport {
     pub initial_law: &'static str,
     /// The objective by multilevel Monte Carlo.
     pub multilevel: Option<MultilevelReport>,
+    /// Why there is none although it was asked for.
+    pub multilevel_failure: Option<String>,
     /// What was simulated.
     pub simulation: RolloutInfo,
 }
@@ -246,12 +254,16 @@ pub struct StartRollout {
     pub final_mean: Vec<Estimate>,
     /// Covariance of the last state, rows.
     pub final_covariance: Vec<Vec<f64>>,
+    /// Standard error of each of its entries; infinite (null in JSON) below 128 paths.
+    pub final_covariance_error: Vec<Vec<f64>>,
     /// Quantiles of each coordinate of the last state (and of the objective, where `parts` are given).
     pub quantiles: Vec<QuantileRow>,
     /// Fraction of a path's steps at which the policy's grid was left.
     pub outside_fraction: Estimate,
     /// The objective by multilevel Monte Carlo.
     pub multilevel: Option<MultilevelReport>,
+    /// Why there is none although it was asked for.
+    pub multilevel_failure: Option<String>,
     /// What was simulated.
     pub simulation: RolloutInfo,
 }

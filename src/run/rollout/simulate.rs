@@ -7,14 +7,14 @@ use crate::problem::Problem;
 use crate::problem::spec::{AlphaSpec, VarianceSpec};
 use crate::run::{Progress, RunError};
 use hjbridge_model::{ControlledDiffusion, Feedback, Schedule};
-use hjbridge_rollout::multilevel::{MultilevelEstimate, MultilevelInfo, MultilevelParams, multilevel};
+use hjbridge_rollout::multilevel::{MultilevelEstimate, MultilevelInfo, MultilevelParams, multilevel_watched};
 use hjbridge_rollout::reduce::{Quantiles, SummaryReducer};
 use hjbridge_rollout::{
     AdditiveRungeKutta, AlphaRule, Ancestral, Ddim, Ensemble, Estimate, EulerMaruyama, ExponentialIntegrator, InitialState,
-    Milstein, NoiseSource, PathFunctional, PathSelection, PlatenWeak2, Record, RecordedPaths, Reducer, Replications,
-    ReverseVariance, RolloutError, RolloutInfo, RolloutParams, RolloutSummary, RunState, SdeScheme, StochasticHeun, TimeGrid,
+    Milstein, NoiseSource, PathFunctional, PathSelection, PlatenWeak2, Record, RecordedPaths, Reducer, Reflection, Replications,
+    ReverseVariance, RolloutError, RolloutInfo, RolloutParams, RolloutSummary, RunState, SdeScheme, StochasticHeun, StopRule,
+    StoppedBy, TimeGrid, VARIED_BLOCKS,
 };
-use std::sync::atomic::Ordering;
 
 /// What is simulated.
 pub(super) struct Setup<'a> {
@@ -30,6 +30,8 @@ pub(super) struct Setup<'a> {
     /// Number of the functional that is the objective, when paths end before the horizon; they are then held where they end.
     pub stopped: Option<usize>,
     pub chain: Chain<'a>,
+    /// Faces at which paths are reflected.
+    pub reflection: Option<Reflection>,
 }
 
 /// What the samplers of diffusion models are made of.
@@ -46,18 +48,23 @@ impl<'a> Chain<'a> {
     pub const NONE: Chain<'static> =
         Chain { schedule: None, alpha: AlphaRule::ExpIntegral, variance: ReverseVariance::OneMinusAlpha };
 
+    /// The variance asked for, or else the file's.
+    pub fn variance_name(problem: &Problem, options: &RolloutOptions) -> VarianceName {
+        options.variance.unwrap_or(match problem.file.pift.variance {
+            VarianceSpec::OneMinusAlpha => VarianceName::OneMinusAlpha,
+            VarianceSpec::OverAlpha => VarianceName::OverAlpha,
+            VarianceSpec::Posterior => VarianceName::Posterior,
+            VarianceSpec::GaussianPosterior => VarianceName::GaussianPosterior,
+        })
+    }
+
     /// The file's chain, with another variance if asked for.
     pub fn new(problem: &'a Problem, options: &RolloutOptions) -> Self {
         let alpha = match problem.file.pift.alpha {
             AlphaSpec::ExpIntegral => AlphaRule::ExpIntegral,
             AlphaSpec::Linear => AlphaRule::Linear,
         };
-        let named = options.variance.unwrap_or(match problem.file.pift.variance {
-            VarianceSpec::OneMinusAlpha => VarianceName::OneMinusAlpha,
-            VarianceSpec::OverAlpha => VarianceName::OverAlpha,
-            VarianceSpec::Posterior => VarianceName::Posterior,
-        });
-        let variance = match named {
+        let variance = match Chain::variance_name(problem, options) {
             VarianceName::OneMinusAlpha => ReverseVariance::OneMinusAlpha,
             VarianceName::OverAlpha => ReverseVariance::OverAlpha,
             VarianceName::Posterior => ReverseVariance::Posterior,
@@ -80,6 +87,8 @@ pub(super) struct Outcome {
     pub weight: Option<Estimate>,
     pub info: RolloutInfo,
     pub multilevel: Option<(MultilevelEstimate, MultilevelInfo)>,
+    /// Why the run is not all that was asked for: an interrupt, or a multilevel run that failed.
+    pub failure: Option<RunError>,
     /// Recorded for pictures.
     pub fan: Option<RecordedPaths>,
     /// Recorded because it was asked for.
@@ -94,6 +103,8 @@ pub(super) struct Job<'j> {
     pub part: usize,
     pub progress: &'j dyn Progress,
     pub what: &'j str,
+    /// Seconds for the plain run.
+    pub seconds: Option<f64>,
     /// Paths and times for pictures.
     pub fan: PathSelection,
     pub saved: PathSelection,
@@ -169,25 +180,43 @@ impl Task for Job<'_> {
         if let (Some(base_steps), Some(standard_error)) = (self.options.multilevel, self.options.target_stderr)
             && !outcome.info.partial
         {
-            self.progress.begin("multilevel", 0);
+            self.progress.begin_rated("multilevel", 0, 0, "path-steps");
             let params = MultilevelParams { standard_error, base_steps, ..MultilevelParams::default() };
+            let show = |done: u64, planned: u64| {
+                self.progress.expect(planned.max(done));
+                self.progress.advance(done);
+            };
             let ensemble = match &self.options.interrupt {
                 Some(flag) => ensemble.with_interrupt(flag),
                 None => ensemble,
             };
-            outcome.multilevel = Some(multilevel(&ensemble, &params, None)?);
+            let found = multilevel_watched(&ensemble, &params, None, &show);
             self.progress.end();
+            let interrupted = |path_steps: u64| RunError::MultilevelInterrupted { path_steps: path_steps as f64 };
+            match found {
+                Ok(found) => {
+                    outcome.failure = (found.1.stopped_by == StoppedBy::Interrupt).then(|| interrupted(found.1.path_steps));
+                    outcome.multilevel = Some(found);
+                }
+                // the plain run is there all the same
+                Err(RolloutError::Interrupted { .. }) => outcome.failure = Some(interrupted(0)),
+                Err(reason) => outcome.failure = Some(RunError::Multilevel { base_steps, reason }),
+            }
         }
         Ok(outcome)
     }
 }
 
 impl Job<'_> {
+    fn stop(&self) -> StopRule {
+        StopRule { seconds: self.seconds, ..self.options.stop() }
+    }
+
     /// Independent paths.
     fn keyed<S: SdeScheme>(&mut self, setup: &Setup<'_>, scheme: S) -> Result<Outcome, RunError> {
         let steps = setup.params.steps as u64;
         let show = |done: usize| self.progress.advance(done as u64 * steps);
-        let mut ensemble = setup.ensemble(scheme, setup.params.clone())?.with_stop(self.options.stop())?.with_progress(&show);
+        let mut ensemble = setup.ensemble(scheme, setup.params.clone())?.with_stop(self.stop())?.with_progress(&show);
         if let Some((functional, _)) = setup.functional {
             ensemble = ensemble.with_functional(functional);
         }
@@ -218,7 +247,8 @@ impl Job<'_> {
         });
         let weight = weight.filter(|w| w.mean.is_finite() && w.standard_error.is_finite());
         let summary = summary.finish()?;
-        Ok(Outcome { summary, functionals, weight, info, multilevel: None, fan: None, saved: None })
+        let failure = interrupted(&info);
+        Ok(Outcome { summary, functionals, weight, info, multilevel: None, failure, fan: None, saved: None })
     }
 
     /// Repetitions on Sobol points, whose spread is the error.
@@ -227,8 +257,8 @@ impl Job<'_> {
         let steps = setup.params.steps as u64;
         let all = (REPETITIONS * each) as u64 * steps;
         self.progress.begin_rated(self.what, all, 0, "path-steps");
-        let interrupted = || self.options.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
         let (mut summaries, mut info) = (Vec::new(), None);
+        let mut cut = false;
         for level in 0..REPETITIONS {
             let before = (level * each) as u64;
             let show = |done: usize| self.progress.advance((before + done as u64) * steps);
@@ -237,39 +267,58 @@ impl Job<'_> {
             if let Some(ranks) = &self.options.ranks {
                 ensemble = ensemble.with_ranks(&**ranks);
             }
-            let (summary, ran) = ensemble.run()?;
+            if let Some(flag) = &self.options.interrupt {
+                ensemble = ensemble.with_interrupt(flag);
+            }
+            // what an interrupt has cut is no sample of the same law
+            let (summary, ran) = match ensemble.run() {
+                Err(RolloutError::Interrupted { .. }) => {
+                    cut = true;
+                    break;
+                }
+                Ok((_, ran)) if ran.stopped_by == StoppedBy::Interrupt => {
+                    cut = true;
+                    break;
+                }
+                other => other?,
+            };
             summaries.push(summary);
-            let none = || RolloutInfo { paths: 0, path_steps: 0, outside: 0, projected: 0, seconds: 0.0, ..ran.clone() };
-            let mut sum = info.take().unwrap_or_else(none);
+            let none = || {
+                let nothing = RolloutInfo { paths: 0, path_steps: 0, outside: 0, projected: 0, ..ran.clone() };
+                RolloutInfo { varied_blocks: 0, seconds: 0.0, ..nothing }
+            };
+            let mut sum: RolloutInfo = info.take().unwrap_or_else(none);
             sum.paths += ran.paths;
             sum.path_steps += ran.path_steps;
             sum.outside += ran.outside;
             sum.projected += ran.projected;
+            sum.varied_blocks += ran.varied_blocks;
             sum.outside_fraction = sum.outside as f64 / sum.path_steps as f64;
             sum.seconds += ran.seconds;
-            let cut = interrupted() && level + 1 < REPETITIONS;
-            sum.partial = cut;
-            if cut {
-                sum.stopped_by = hjbridge_rollout::StoppedBy::Interrupt;
-            }
             info = Some(sum);
-            if cut {
-                break;
-            }
         }
         self.progress.end();
-        let Some(info) = info.filter(|_| summaries.len() > 1) else {
-            return Err(RunError::Interrupted { paths: 0 });
+        let paths = info.as_ref().map_or(0, |info| info.paths as u64);
+        let Some(mut info) = info.filter(|_| summaries.len() > 1) else {
+            return Err(RunError::Interrupted { paths });
         };
+        if cut {
+            (info.partial, info.stopped_by) = (true, StoppedBy::Interrupt);
+        }
         let summary = joined(&Replications { summaries })?;
-        Ok(Outcome { summary, functionals: Vec::new(), weight: None, info, multilevel: None, fan: None, saved: None })
+        let (functionals, failure) = (Vec::new(), interrupted(&info));
+        Ok(Outcome { summary, functionals, weight: None, info, multilevel: None, failure, fan: None, saved: None })
     }
+}
+
+/// The failure that an interrupt is.
+fn interrupted(info: &RolloutInfo) -> Option<RunError> {
+    (info.stopped_by == StoppedBy::Interrupt).then_some(RunError::Interrupted { paths: info.paths as u64 })
 }
 
 /// One summary of independent repetitions, every standard error from their spread.
 fn joined(all: &Replications) -> Result<RolloutSummary, RunError> {
     let mut out = all.summaries[0].clone();
-    let n = all.summaries.len() as f64;
     out.objective = all.objective()?;
     out.terminal_reward = all.estimate(|s| s.terminal_reward.mean)?;
     out.running_cost = all.estimate(|s| s.running_cost.mean)?;
@@ -278,8 +327,9 @@ fn joined(all: &Replications) -> Result<RolloutSummary, RunError> {
     for i in 0..out.mean.len() {
         out.mean[i] = all.estimate(|s| s.mean[i].mean)?;
     }
-    for (ij, c) in out.covariance.iter_mut().enumerate() {
-        *c = all.summaries.iter().map(|s| s.covariance[ij]).sum::<f64>() / n;
+    for ij in 0..out.covariance.len() {
+        let entry = all.estimate(|s| s.covariance[ij])?;
+        (out.covariance[ij], out.covariance_error[ij]) = (entry.mean, entry.standard_error);
     }
     for (k, quantiles) in out.quantiles.iter_mut().enumerate() {
         let state = (0..quantiles.state.len()).map(|i| all.estimate(|s| s.quantiles[k].state[i].mean));
@@ -288,6 +338,7 @@ fn joined(all: &Replications) -> Result<RolloutSummary, RunError> {
             Quantiles { probability: quantiles.probability, objective: all.estimate(|s| s.quantiles[k].objective.mean)?, state };
     }
     for later in &all.summaries[1..] {
+        out.extrema.merge(&later.extrema);
         for (h, l) in out.histograms.iter_mut().zip(&later.histograms) {
             h.merge(l);
         }
@@ -303,6 +354,10 @@ impl<'a> Setup<'a> {
         let ensemble = Ensemble::new(self.problem, self.feedback, self.initial.clone(), params)?
             .with_scheme(scheme)
             .with_record(self.record.clone())?;
+        let ensemble = match &self.reflection {
+            Some(reflection) => ensemble.with_reflection(reflection.clone())?,
+            None => ensemble,
+        };
         Ok(match &self.grid {
             Some(grid) => ensemble.with_time_grid(grid.clone())?,
             None => ensemble,
@@ -322,12 +377,13 @@ fn reduce_ensemble<S: SdeScheme>(
         None => ensemble.start(empty)?,
     };
     let (limit, steps) = (ensemble.params().paths as u64, ensemble.params().steps as u64);
-    let target = job.options.stop().standard_error;
+    let target = job.stop().standard_error;
     job.progress.begin_rated(job.what, limit * steps, state.paths * steps, "path-steps");
     let (checkpoint, part, progress) = (&mut *job.checkpoint, job.part, job.progress);
     let mut unwritten = None;
     let mut after_wave = |state: &RunState<PathReducer>| {
         if let Some(target) = target
+            && state.varied >= VARIED_BLOCKS
             && let Some(reached) = state.reduced(empty).standard_error()
         {
             // the error falls like the root of the number of paths

@@ -6,12 +6,13 @@
 //! exp(-2 a b / (h |sigma' grad level|^2)) (Brownian bridge; the gradient at the beginning of the step); as in
 //! [`hjbridge_rollout::estimators::FirstExit`] a path carries the probability S_k to be alive. Running sums take the mean of
 //! S_k and S_{k+1}; the value is taken on the boundary, where the step crosses it or nearest to its end, at the middle of the
-//! step in time. Bias O(h).
+//! step in time. Bias O(h). A level that is not a number makes the path's numbers such, which the run reports.
 //!
 //! References: Gobet, *Weak approximation of killed diffusion using Euler schemes*, Stoch. Proc. Appl. 87 (2000); Baldi,
 //! *Exact asymptotics for the probability of exit from a domain*, Ann. Probab. 23 (1995).
 
-use hjbridge_model::{ControlCost, ControlledDiffusion, MatrixCoefficient, PointBlock, Points, PointsMut};
+use hjbridge_model::{ControlledDiffusion, PointBlock, Points, PointsMut};
+use hjbridge_rollout::estimators::{crossing, squared_noise};
 use hjbridge_rollout::{ClosedLoop, PathFunctional, PreparedFunctional, RolloutError, StepView};
 
 /// A set in which paths end.
@@ -25,6 +26,17 @@ pub(super) trait Boundary: Send + Sync {
 /// Numbers per path: S_N, min(tau, T), the objective, its part from paths alive at T, and the chance of each set.
 pub(super) struct Stopped<'a> {
     pub boundaries: Vec<Box<dyn Boundary + 'a>>,
+}
+
+impl Stopped<'_> {
+    /// Whether a point is in one of the sets.
+    pub fn holds(&self, x: &[f64]) -> bool {
+        let mut level = [0.0];
+        self.boundaries.iter().any(|b| {
+            b.level(Points::new(x, x.len()), &mut level);
+            level[0] <= 0.0
+        })
+    }
 }
 
 /// Number of the first of these.
@@ -70,16 +82,12 @@ impl Prepared<'_> {
         boundary.level(step.before, &mut a);
         boundary.level(step.after, &mut b);
         let gradient = gradient(boundary, step.before);
-        let rate = squared_noise(&gradient, step);
+        let rate = squared_noise(gradient.as_points(), step);
         let mut at = PointBlock::zeros(d, n);
         let mut chance = vec![0.0; n];
         for j in 0..n {
             let squared: f64 = (0..d).map(|i| gradient.coord(i)[j].powi(2)).sum();
-            chance[j] = match (b[j] > 0.0, rate[j] > 0.0) {
-                (false, _) => 1.0,
-                (true, true) => (-2.0 * a[j].max(0.0) * b[j] / (step.step_length * rate[j])).exp(),
-                (true, false) => 0.0,
-            };
+            chance[j] = crossing(a[j], b[j], step.step_length * rate[j]);
             for i in 0..d {
                 let (x, y) = (step.before.coord(i)[j], step.after.coord(i)[j]);
                 at.as_mut().coord_mut(i)[j] = if b[j] <= 0.0 {
@@ -96,32 +104,6 @@ impl Prepared<'_> {
             boundary.value(step.time + 0.5 * step.step_length, at.as_points(), &mut value);
         }
         Touch { chance, value }
-    }
-
-    /// l - c at the beginning of the step.
-    fn rate(&self, step: &StepView<'_>) -> Vec<f64> {
-        let (m, n) = (step.control.dim(), step.before.len());
-        let (mut out, mut cost) = (vec![0.0; n], vec![0.0; n]);
-        let coefficients = step.level.coefficients;
-        coefficients.running_reward(step.before, &mut out);
-        if self.problem().control_cost() == ControlCost::General {
-            coefficients.control_cost(step.before, step.control, &mut cost);
-        } else if !step.level.idle {
-            let product = |i: usize, j: usize, k: usize| step.control.coord(i)[k] * step.control.coord(j)[k];
-            match &step.level.control_weight {
-                MatrixCoefficient::Scaled(r) => {
-                    (0..n).for_each(|k| cost[k] = 0.5 * r * (0..m).map(|i| product(i, i, k)).sum::<f64>());
-                }
-                MatrixCoefficient::Field(field) => {
-                    let mut r = PointBlock::zeros(m * m, n);
-                    field.eval(step.before, r.as_mut());
-                    let entry = |ij: usize, k: usize| r.coord(ij)[k] * product(ij / m, ij % m, k);
-                    (0..n).for_each(|k| cost[k] = 0.5 * (0..m * m).map(|ij| entry(ij, k)).sum::<f64>());
-                }
-            }
-        }
-        out.iter_mut().zip(cost).for_each(|(l, c)| *l -= c);
-        out
     }
 }
 
@@ -155,7 +137,8 @@ impl PreparedFunctional for Prepared<'_> {
         }
         let (h, rho) = (step.step_length, self.problem().discount());
         let touches: Vec<Touch> = self.boundaries.iter().map(|b| self.touch(b.as_ref(), step)).collect();
-        let rate = self.rate(step);
+        let mut rate = vec![0.0; n];
+        self.system.running_rate(step.level, step.before, step.control, &mut rate);
         let (discount, middle) = (step.level.discount, step.level.discount * (-0.5 * rho * h).exp());
         let mut kept = vec![0.0; n];
         for j in (0..n).filter(|&j| alive[j] > 0.0) {
@@ -188,7 +171,7 @@ impl PreparedFunctional for Prepared<'_> {
     }
 }
 
-/// grad level by central differences.
+/// grad level by central differences, one-sided where the level is a number on one side only.
 fn gradient(boundary: &dyn Boundary, x: Points<'_>) -> PointBlock {
     let (d, n) = (x.dim(), x.len());
     let mut out = PointBlock::zeros(d, n);
@@ -196,7 +179,8 @@ fn gradient(boundary: &dyn Boundary, x: Points<'_>) -> PointBlock {
     for i in 0..d {
         moved.as_mut().coord_mut(i).copy_from_slice(x.coord(i));
     }
-    let (mut above, mut below) = (vec![0.0; n], vec![0.0; n]);
+    let (mut above, mut below, mut at) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+    boundary.level(x, &mut at);
     for i in 0..d {
         let step: Vec<f64> = x.coord(i).iter().map(|x| 1e-5 * (1.0 + x.abs())).collect();
         let shift = |moved: &mut PointBlock, sign: f64| {
@@ -210,31 +194,11 @@ fn gradient(boundary: &dyn Boundary, x: Points<'_>) -> PointBlock {
         boundary.level(moved.as_points(), &mut below);
         shift(&mut moved, 0.0);
         for (j, g) in out.as_mut().coord_mut(i).iter_mut().enumerate() {
-            *g = (above[j] - below[j]) / (2.0 * step[j]);
-        }
-    }
-    out
-}
-
-/// |sigma' grad level|^2 at X_k.
-fn squared_noise(gradient: &PointBlock, step: &StepView<'_>) -> Vec<f64> {
-    let (d, n, q) = (gradient.dim(), gradient.len(), step.noise.dim());
-    let mut out = vec![0.0; n];
-    match &step.level.diffusion {
-        MatrixCoefficient::Scaled(s) => {
-            for i in 0..d {
-                out.iter_mut().zip(gradient.coord(i)).for_each(|(o, g)| *o += (s * g) * (s * g));
-            }
-        }
-        MatrixCoefficient::Field(field) => {
-            let mut sigma = PointBlock::zeros(d * q, n);
-            field.eval(step.before, sigma.as_mut());
-            for k in 0..q {
-                for j in 0..n {
-                    let column: f64 = (0..d).map(|i| sigma.coord(i * q + k)[j] * gradient.coord(i)[j]).sum();
-                    out[j] += column * column;
-                }
-            }
+            *g = match (above[j].is_nan(), below[j].is_nan()) {
+                (true, false) => (at[j] - below[j]) / step[j],
+                (false, true) => (above[j] - at[j]) / step[j],
+                _ => (above[j] - below[j]) / (2.0 * step[j]),
+            };
         }
     }
     out

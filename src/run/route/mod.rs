@@ -170,8 +170,14 @@ impl Equation<'_> {
             (SpaceSpec::Upwind, _) | (_, TimeSpec::ImplicitEuler) => 1,
             _ => 2,
         };
-        let params =
-            CertificateParams { sense: self.sense, order, region: Some(self.region.clone()), ..CertificateParams::default() };
+        let params = CertificateParams {
+            sense: self.sense,
+            order,
+            region: Some(self.region.clone()),
+            boundary: Some(self.faces),
+            stepping: Some((self.scheme.time().scheme(), self.steps)),
+            ..CertificateParams::default()
+        };
         let mut certifier = Certifier::new(self.model, params)?;
         if let Some(obstacle) = self.obstacle {
             certifier = certifier.with_obstacle(obstacle);

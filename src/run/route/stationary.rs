@@ -93,7 +93,10 @@ impl Equation<'_> {
         for doubt in doubts {
             let note = format!("not reliable: {doubt}");
             match &mut made {
-                Ok(certificate) => certificate.notes.push(note),
+                Ok(certificate) => {
+                    certificate.reliable = false;
+                    certificate.notes.push(note);
+                }
                 Err(_) => report.reason.push_str(&format!("; {note}")),
             }
         }

@@ -6,17 +6,24 @@
 //! | Richardson's estimate from two or three grids | [`RichardsonCertificate`] | `richardson.rs` |
 //! | residual between nodes and levels | [`ResidualCertificate`] | `residual.rs`, `pointwise.rs` |
 //! | switches of the control | | `jumps.rs` |
+//! | cost of the box | [`RichardsonCertificate::box_error`] | `influence.rs`, `truncation.rs` |
+//! | what fixed steps pass over | [`RichardsonCertificate::unresolved_error`] | `unresolved.rs` |
 //! | half grids | [`coarsen`] | `coarsen.rs` |
 //!
 //! Richardson's estimate is the figure to quote: within a factor of about two of the true error where the order is observed.
 //! The residual is the check that does not trust the solver: it evaluates the equation itself. Neither sees the truncation
-//! of the domain, which all grids share; compare boxes for that.
+//! of the domain, which all grids share: where extrapolated faces can be felt in the region a larger box is solved too, and the
+//! change is added to the estimate. What the coefficients do in time for less than T/1024, or away from the few nodes at which they are
+//! sampled, is not seen.
 
 mod coarsen;
+mod influence;
 mod jumps;
 mod pointwise;
 pub(crate) mod residual;
 pub(crate) mod richardson;
+pub(crate) mod truncation;
+pub(crate) mod unresolved;
 
 pub use coarsen::{CoarseGrid, coarsen};
 pub use residual::{ResidualCertificate, ResidualSampling};
@@ -24,16 +31,21 @@ pub use richardson::{ErrorAtStart, RichardsonCertificate};
 
 use crate::error::HjbError;
 use crate::exit::TargetSet;
+use crate::faces::Faces;
 use crate::obstacle::Obstacle;
 use crate::sense::Sense;
 use crate::solution::ValueFunction;
 use crate::stationary::StationaryValue;
+use crate::time::Time;
+use crate::time_variation::TimeVariation;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::{Region, TensorGrid};
 use residual::{Equation, TimeWindow};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
+use truncation::BoxTest;
+use unresolved::{Stepped, unresolved};
 
 /// Parameters of [`Certifier`].
 #[derive(Clone, Debug, PartialEq)]
@@ -49,11 +61,25 @@ pub struct CertificateParams {
     pub region: Option<Region>,
     /// Where the residual is taken.
     pub residual: ResidualSampling,
+    /// The conditions at the faces with which a solution with a horizon was made: what extrapolated ones cost is then
+    /// estimated, by the rerun on a grid with a larger box where they can be felt. With `None` it is not.
+    pub boundary: Option<Faces>,
+    /// Time scheme and number of steps of the [`crate::HjbSolver`] that made it: what its steps pass over is then estimated. With
+    /// `None` it is not.
+    pub stepping: Option<(Time, usize)>,
 }
 
 impl Default for CertificateParams {
     fn default() -> Self {
-        CertificateParams { sense: Sense::default(), order: 2, grids: 3, region: None, residual: ResidualSampling::default() }
+        CertificateParams {
+            sense: Sense::default(),
+            order: 2,
+            grids: 3,
+            region: None,
+            residual: ResidualSampling::default(),
+            boundary: None,
+            stepping: None,
+        }
     }
 }
 
@@ -66,6 +92,9 @@ impl CertificateParams {
         if self.order == 0 {
             return Err(HjbError::invalid("order", self.order, "at least 1"));
         }
+        if let Some((_, 0)) = self.stepping {
+            return Err(HjbError::invalid("stepping", 0, "at least 1 step"));
+        }
         if !matches!(self.grids, 2 | 3) {
             return Err(HjbError::invalid("grids", self.grids, "2 or 3"));
         }
@@ -74,7 +103,7 @@ impl CertificateParams {
 }
 
 /// How accurate a solution is, as far as can be told without knowing the true one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AccuracyCertificate {
     /// Lower corner of the region on which the figures hold.
     pub region_lower: Vec<f64>,
@@ -84,15 +113,68 @@ pub struct AccuracyCertificate {
     pub richardson: Option<RichardsonCertificate>,
     /// The residual; `None` when it could not be taken (see `notes`).
     pub residual: Option<ResidualCertificate>,
+    /// Whether the estimates can be relied on; when not, `notes` says why.
+    pub reliable: bool,
     /// What is missing or must be read with care.
     pub notes: Vec<String>,
     /// Wall time of the coarser solutions and of the residual.
     pub seconds: f64,
 }
 
+impl Default for AccuracyCertificate {
+    fn default() -> Self {
+        let (region_lower, region_upper) = (Vec::new(), Vec::new());
+        AccuracyCertificate {
+            region_lower,
+            region_upper,
+            richardson: None,
+            residual: None,
+            reliable: true,
+            notes: Vec::new(),
+            seconds: 0.0,
+        }
+    }
+}
+
 impl AccuracyCertificate {
     pub(crate) fn on(region: &Region) -> Self {
         AccuracyCertificate { region_lower: region.lower().to_vec(), region_upper: region.upper().to_vec(), ..Default::default() }
+    }
+
+    /// Note why the estimates cannot be relied on.
+    pub(crate) fn doubt(&mut self, why: String) {
+        self.reliable = false;
+        self.notes.push(format!("not reliable: {why}"));
+    }
+
+    /// Note what fixed time steps pass over, and claim it.
+    pub(crate) fn add_unresolved(
+        &mut self,
+        equation: Equation<'_>,
+        v: &ValueFunction,
+        region: &Region,
+        variation: &TimeVariation,
+        stepped: Stepped,
+    ) -> Result<(), HjbError> {
+        let Some(r) = &mut self.richardson else { return Ok(()) };
+        let Some((all, start)) = unresolved(equation, v, region, variation, stepped)? else { return Ok(()) };
+        let before = r.value_error;
+        r.add_unresolved(all, start);
+        if all.value > before {
+            let what = match variation.jumps.as_slice() {
+                [] => "the coefficients vary quickly in time".to_string(),
+                [jump] => format!("{} jumps in time at t = {:.6}", jump.what, jump.above),
+                [jump, ..] => format!(
+                    "{} jumps in time at t = {:.6} ({} jumps of coefficients in all)",
+                    jump.what,
+                    jump.above,
+                    variation.jumps.len()
+                ),
+            };
+            let cost = all.value;
+            self.notes.push(format!("{what}: what the time steps pass over is {cost:.1e} in V, which is in value_error; take more steps"));
+        }
+        Ok(())
     }
 
     /// Bound the errors of the control of this solution by its jumps and its set, and add what a reader of the estimate
@@ -113,7 +195,12 @@ impl AccuracyCertificate {
         if !r.nested {
             self.notes.push("an axis has an even number of nodes: coarser grids are not nested, values were interpolated".into());
         }
-        if !r.converging {
+        // Differences that are rounding, or errors in time claimed apart, need not fall.
+        let (value, control) = sizes(solution);
+        let small = |gap: f64, size: f64, in_time: Option<f64>| gap <= (ROUNDING * (1.0 + size)).max(in_time.unwrap_or(0.0));
+        let value_settled = small(r.value_difference, value, r.time_error);
+        let control_settled = small(r.control_difference, control, r.control_time_error);
+        if !r.converging && !value_settled {
             let order = r.observed_order.unwrap_or(0.0);
             let at = format!("at {}", place(&r.worst_point, r.worst_time, end));
             self.notes.push(match &r.at_start {
@@ -121,10 +208,13 @@ impl AccuracyCertificate {
                     "the sup differences of V over all times do not fall under refinement (observed order {order:.2}), worst {at}, \
                      as after data with a kink: their estimate is not reliable; at t = 0 they do fall, see at_start"
                 ),
-                _ => format!(
-                    "the differences of V do not fall under refinement (observed order {order:.2}), worst {at}: the estimate is \
-                     not reliable"
-                ),
+                _ => {
+                    self.reliable = false;
+                    format!(
+                        "the differences of V do not fall under refinement (observed order {order:.2}), worst {at}: the \
+                         estimate is not reliable"
+                    )
+                }
             });
         }
         if let Some(jump) = r.control_jump {
@@ -133,7 +223,7 @@ impl AccuracyCertificate {
                  jump, where no grid makes it small; control_mean_error is the figure to quote",
                 place(&jumps.point, jumps.time, end)
             ));
-        } else if r.control_observed_order.is_some_and(|p| p < richardson::LEAST_ORDER) {
+        } else if r.control_observed_order.is_some_and(|p| p < richardson::LEAST_ORDER) && !control_settled {
             self.notes.push(format!(
                 "the sup differences of the control do not fall under refinement, worst at {}: it has a jump or \
                  a layer there that the grid does not resolve; see control_mean_error",
@@ -147,14 +237,24 @@ impl AccuracyCertificate {
     }
 }
 
+/// Differences of this part of the size of V or v are rounding, magnified by the linear systems.
+const ROUNDING: f64 = 1e-11;
+
+/// sup |V| and sup |v|.
+fn sizes(v: &ValueFunction) -> (f64, f64) {
+    let largest = |of: &dyn Fn(usize) -> f64| (0..v.times().len()).map(of).fold(0.0, f64::max);
+    (largest(&|k| crate::norms::sup(v.value(k))), largest(&|k| crate::norms::sup(v.control(k))))
+}
+
 /// A point and time for a note; a stationary problem (without end) has no times.
-fn place(x: &[f64], t: f64, end: f64) -> String {
+pub(crate) fn place(x: &[f64], t: f64, end: f64) -> String {
     let shown: Vec<String> = x.iter().map(|x| format!("{x:.4}")).collect();
     let time = if end.is_finite() { format!(" and t = {t:.4}") } else { String::new() };
     format!("x = [{}]{time}", shown.join(", "))
 }
 
-/// Solve the same problem on this coarser grid, with the time step too multiplied by about 2^halvings (second argument).
+/// Solve the same problem on this coarser grid, with the time step too multiplied by about 2^halvings (second argument). With
+/// [`CertificateParams::boundary`] the grid may cover a larger box.
 pub type Rerun<'r, S> = dyn FnMut(Arc<TensorGrid>, u32) -> Result<S, HjbError> + 'r;
 
 /// Certifies solutions of one problem.
@@ -267,6 +367,21 @@ impl<'a> Certifier<'a> {
             };
             let order = f64::from(self.params.order);
             certificate.richardson = Some(richardson::estimate(&near, far.as_ref(), *ratio, order, order));
+        }
+        let claim = certificate.richardson.as_ref().map(|r| r.value_error);
+        if let (Some((time, steps)), true) = (self.params.stepping, end.is_finite()) {
+            let variation = TimeVariation::of(self.model, solution.grid());
+            let stepped = Stepped { time, steps, exact_source: true };
+            certificate.add_unresolved(self.equation(), solution, &region, &variation, stepped)?;
+        }
+        if let (Some(claim), Some(faces), true) = (claim, self.params.boundary, end.is_finite()) {
+            let test = BoxTest { model: self.model, faces, region: &region, end, target: self.target };
+            let solutions: Vec<&ValueFunction> = coarser.iter().rev().map(|c| &c.0).collect();
+            let count = solutions.len();
+            let felt = test.felt(solutions[0], claim)?;
+            if !felt.is_empty() {
+                test.add(&mut certificate, &felt, &solutions, &mut |k, grid| rerun(grid, (count - k) as u32))?;
+            }
         }
         let mut found = residual(solution, &region)?;
         if let Some((half, ratio)) = coarser.first() {

@@ -200,7 +200,7 @@ pub(crate) fn residual(
 }
 
 /// The nodes in the region with each cell divided in `refine`, every `s`-th of them along each axis.
-fn lattice(grid: &TensorGrid, region: &Region, sampling: ResidualSampling) -> Result<PointBlock, HjbError> {
+pub(crate) fn lattice(grid: &TensorGrid, region: &Region, sampling: ResidualSampling) -> Result<PointBlock, HjbError> {
     let lines: Vec<Vec<f64>> = grid
         .axes()
         .iter()
@@ -237,7 +237,7 @@ fn gcd(a: usize, b: usize) -> usize {
 }
 
 /// The points whose cell has no node within [`TARGET_MARGIN`] nodes of the target set.
-fn away_from(target: &dyn TargetSet, grid: &TensorGrid, points: &PointBlock) -> Result<PointBlock, HjbError> {
+pub(crate) fn away_from(target: &dyn TargetSet, grid: &TensorGrid, points: &PointBlock) -> Result<PointBlock, HjbError> {
     let nodes = grid.points();
     let mut level = vec![0.0; grid.len()];
     target.level(nodes.as_points(), &mut level);

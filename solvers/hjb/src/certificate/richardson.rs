@@ -7,7 +7,8 @@
 //! Whoever stores the solutions to be compared should store times that approach T geometrically, down to the last ones of
 //! each grid: each pair of grids is then compared as near to T as its coarser one goes, so that errors that depend on (T-t)/h
 //! show their order.
-//! Not seen: whatever all grids share, such as the truncation of the domain.
+//! Not seen: whatever all grids share. The truncation of the domain (`truncation.rs`) and what happens between the levels of all of
+//! them (`unresolved.rs`) are estimated apart and added.
 
 use crate::certificate::jumps::{Jumps, time_weights, weights};
 use crate::error::HjbError;
@@ -60,6 +61,14 @@ pub struct RichardsonCertificate {
     pub time_error: Option<f64>,
     /// The same for v.
     pub control_time_error: Option<f64>,
+    /// Part of `value_error` from the box: the change of V in a larger one. `None` where its faces are not felt in the region,
+    /// or are part of the problem.
+    pub box_error: Option<f64>,
+    /// The same for v.
+    pub control_box_error: Option<f64>,
+    /// Part of `value_error` from coefficients that jump or vary quickly in time between the levels of fixed steps; `None`
+    /// where there are none.
+    pub unresolved_error: Option<f64>,
     /// Nodes per axis of the coarser grids, the finest of them first.
     pub coarse_nodes: Vec<Vec<usize>>,
     /// Whether all grids are nested; otherwise values were compared by cubic interpolation (an axis has an even number
@@ -290,6 +299,9 @@ pub(crate) fn estimate(
         converging: whole.order.is_none_or(|p| p >= LEAST_ORDER),
         time_error: None,
         control_time_error: None,
+        box_error: None,
+        control_box_error: None,
+        unresolved_error: None,
         coarse_nodes: [Some(near), far].into_iter().flatten().map(|d| d.coarse_nodes.clone()).collect(),
         nested: near.nested && far.is_none_or(|f| f.nested),
         worst_point: near.point.clone(),
@@ -336,6 +348,26 @@ impl RichardsonCertificate {
     pub(crate) fn add_time(&mut self, all: Gap, start: Option<Gap>) {
         self.time_error = Some(all.value);
         self.control_time_error = Some(all.control);
+        self.add(all, start);
+    }
+
+    /// Add what the box costs: the differences to solutions in larger ones.
+    pub(crate) fn add_box(&mut self, cost: &[Difference]) {
+        if cost.is_empty() {
+            return;
+        }
+        self.box_error = Some(cost.iter().map(|c| c.all.value).sum());
+        self.control_box_error = Some(cost.iter().map(|c| c.all.control).sum());
+        cost.iter().for_each(|c| self.add(c.all, c.start));
+    }
+
+    /// Add what the time steps miss between their levels.
+    pub(crate) fn add_unresolved(&mut self, all: Gap, start: Gap) {
+        self.unresolved_error = Some(all.value);
+        self.add(all, Some(start));
+    }
+
+    fn add(&mut self, all: Gap, start: Option<Gap>) {
         self.value_error += all.value;
         self.control_error += all.control;
         self.control_mean_error += all.control_mean;

@@ -1,8 +1,7 @@
 //! Full control matrices on the nodes: G (d x m) and R (m x m), wherever they are not diagonal.
 
-use crate::coefficients::for_chunks;
+use crate::coefficients::{LARGEST, for_chunks};
 use crate::error::HjbError;
-use crate::norms::all_finite;
 use hjbridge_model::{Coefficients, MatrixCoefficient, PointBlock};
 
 /// Asymmetry of R up to this fraction of its largest entry is rounding.
@@ -68,8 +67,10 @@ impl ControlMatrices {
                     let s: f64 = entry(i, k, j) - (0..k).map(|l| factor[i * m + l] * factor[k * m + l]).sum::<f64>();
                     if i != k {
                         factor[i * m + k] = s / factor[k * m + k];
-                    } else if s > 0.0 {
+                    } else if s > 1.0 / LARGEST {
                         factor[i * m + i] = s.sqrt();
+                    } else if s > 0.0 {
+                        return Err(out_of_range("control_weight", s, t, point(nodes, j)));
                     } else if i == 0 {
                         return Err(HjbError::ControlWeight { component: i, value: s, t, node: j, point: point(nodes, j) });
                     } else {
@@ -90,6 +91,14 @@ impl ControlMatrices {
 
 fn point(nodes: &PointBlock, j: usize) -> Vec<f64> {
     (0..nodes.dim()).map(|i| nodes.coord(i)[j]).collect()
+}
+
+/// The error for an entry that is not finite, or too large.
+fn out_of_range(coefficient: &'static str, value: f64, t: f64, point: Vec<f64>) -> HjbError {
+    match value.is_finite() {
+        true => HjbError::TooLarge { coefficient, value, t, point, limit: LARGEST },
+        false => HjbError::NonFinite { coefficient, value, t, point },
+    }
 }
 
 /// A `rows` x m matrix on all nodes; `Scaled` stands for a multiple of the identity and needs a square matrix.
@@ -113,8 +122,8 @@ fn fill(
                     allowed: "`Scaled` for a square matrix only; a rectangular one is a `Field`",
                 });
             }
-            if !c.is_finite() {
-                return Err(HjbError::NonFinite { coefficient: name, value: c, t, point: point(nodes, 0) });
+            if c.is_nan() || c.abs() > LARGEST {
+                return Err(out_of_range(name, c, t, point(nodes, 0)));
             }
             for (e, entry) in out.chunks_exact_mut(n).enumerate() {
                 entry.fill(if e / m == e % m { c } else { 0.0 });
@@ -122,10 +131,8 @@ fn fill(
         }
         MatrixCoefficient::Field(field) => {
             for_chunks(nodes, out, rows * m, |x, block| field.eval(x, block));
-            if !all_finite(out)
-                && let Some(k) = out.iter().position(|v| !v.is_finite())
-            {
-                return Err(HjbError::NonFinite { coefficient: name, value: out[k], t, point: point(nodes, k % n) });
+            if let Some(k) = out.iter().position(|v| v.is_nan() || v.abs() > LARGEST) {
+                return Err(out_of_range(name, out[k], t, point(nodes, k % n)));
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::route::params::{CandidateInfo, Route, RouteChoice, RouteInfo, RoutePa
 use crate::route::run::{Problem, Run, RunInfo};
 use crate::solution::ValueFunction;
 use crate::solve::check_model;
+use crate::time_variation::TimeVariation;
 use hjbridge_model::grid::{Region, TensorGrid};
 use hjbridge_model::{ControlCost, ControlSet, ControlledDiffusion};
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub struct RouteSolver<'a> {
     pub(super) params: RouteParams,
     pub(super) times: Vec<f64>,
     pub(super) region: Region,
+    pub(super) variation: Arc<TimeVariation>,
 }
 
 impl<'a> RouteSolver<'a> {
@@ -58,7 +60,8 @@ impl<'a> RouteSolver<'a> {
         let before = times.iter().rev().find(|t| **t < horizon * (1.0 - 1e-12));
         let least = horizon - before.copied().unwrap_or(0.0);
         let problem = Problem { least, model, sense: params.monotone.sense, obstacle: None, target: None, faces: None };
-        Ok(RouteSolver { problem, grid: params.monotone.boundary.mark(grid), params, times, region })
+        let variation = Arc::new(TimeVariation::of(model, &grid));
+        Ok(RouteSolver { problem, grid: params.monotone.boundary.mark(grid), params, times, region, variation })
     }
 
     /// Allow to stop at any time for this reward (the cost, when minimising). Only the monotone route treats that.
@@ -174,6 +177,9 @@ impl<'a> RouteSolver<'a> {
         }
         if self.params.monotone.boundary != HjbParams::default().boundary {
             return Some("it continues the equation at the faces (extrapolated faces only)".into());
+        }
+        if let Some(why) = crate::smooth::too_many_jumps(&self.variation) {
+            return Some(why);
         }
         if let Err(e) = crate::smooth::Differences::new(self.grid.clone(), self.params.order) {
             return Some(e.to_string());

@@ -8,6 +8,7 @@ use crate::route::params::{Route, RouteInfo};
 use crate::route::pilots::{Coarser, LOOSER, Pilots, TOLERANCE_POWER, TimeError, sup};
 use crate::route::run::Run;
 use crate::smooth::Integrator;
+use crate::solution::ValueFunction;
 use hjbridge_model::grid::TensorGrid;
 use std::time::Instant;
 
@@ -178,10 +179,32 @@ impl RouteSolver<'_> {
         let mut certificate = AccuracyCertificate::on(&self.region);
         certificate.richardson = Some(self.high_order_estimate(full, tight.as_ref(), pilots, grids, tolerance)?);
         let half = tight.as_ref().unwrap_or(&pilots.half);
+        self.judge_box(&mut certificate, half, grids, tolerance)?;
         self.finish_certificate(&mut certificate, full, Some((half, grids.half.ratio)))?;
         certificate.seconds = clock.elapsed().as_secs_f64() + pilots.seconds;
         let seconds = tight.map_or(0.0, |t| t.info.seconds()) + pilots.seconds;
         Ok((certificate, seconds))
+    }
+
+    /// Add what the box costs, where it can be felt: at the tolerance of the full solution, for the errors in time on two grids are
+    /// not the same.
+    fn judge_box(
+        &self,
+        certificate: &mut AccuracyCertificate,
+        half: &Run,
+        grids: &Coarser,
+        tolerance: f64,
+    ) -> Result<(), HjbError> {
+        let claim = certificate.richardson.as_ref().map_or(0.0, |r| r.value_error);
+        let test = self.box_test();
+        let felt = test.felt(&half.kept, claim)?;
+        if felt.is_empty() {
+            return Ok(());
+        }
+        let quarter = grids.quarter.as_ref().map(|g| self.high_order_run(&g.grid, tolerance, false, None)).transpose()?;
+        let coarser: Vec<&ValueFunction> = quarter.iter().chain([half]).map(|run| &run.kept).collect();
+        let mut larger = |_, grid| Ok(self.high_order_run(&grid, tolerance, false, None)?.kept);
+        test.add(certificate, &felt, &coarser, &mut larger)
     }
 
     /// Richardson's estimate for the high-order route: differences in space at one tolerance, and the error in time from
@@ -279,7 +302,8 @@ impl RouteSolver<'_> {
 /// Whether the certificate of the high-order route holds, and the reason in words either way. `apart` is the distance to the
 /// monotone solution on a coarser grid, `bound` what the residual of the high-order one stands for.
 fn verdict(r: &RichardsonCertificate, rival: &Rival, apart: f64, bound: Option<f64>, size: f64) -> Result<String, String> {
-    let (error, time) = (r.value_error, r.time_error.unwrap_or(0.0));
+    // The box is the same for both.
+    let (error, time) = (r.value_error - r.box_error.unwrap_or(0.0), r.time_error.unwrap_or(0.0));
     let observed = r.observed_order.unwrap_or(0.0);
     let only_time = error - time <= 0.5 * time || r.value_difference <= ROUNDING * size;
     if observed < LEAST_HIGH_ORDER && !only_time {

@@ -2,12 +2,14 @@
 
 use crate::certificate::AccuracyCertificate;
 use crate::certificate::richardson::{Difference, Gap, estimate};
+use crate::certificate::unresolved::Stepped;
 use crate::error::HjbError;
 use crate::route::choose::{Observer, RouteSolver, candidate};
 use crate::route::high_order::{AGREEMENT, ROUNDING};
 use crate::route::params::{CandidateInfo, Route, RouteChoice, RouteInfo};
 use crate::route::pilots::{Coarser, Pilots, sup};
 use crate::route::run::Run;
+use crate::solution::ValueFunction;
 use std::time::Instant;
 
 /// The Cole-Hopf route is taken when its expected error, scaled to the same work, is below this part of that of the monotone
@@ -45,6 +47,9 @@ impl RouteSolver<'_> {
             // The cheap refusals of the Cole-Hopf route come first.
             let linear = match self.problem.obstacle {
                 Some(_) => Err("there is an obstacle".to_string()),
+                None if self.passes_over() => {
+                    Err("the coefficients jump in time, or vary quickly for its steps".to_string())
+                }
                 None if grids.quarter.is_none() => Err("the grid is too coarse to be halved twice".to_string()),
                 None => measure(Route::ColeHopf).map_err(|e| e.to_string()),
             };
@@ -111,7 +116,7 @@ impl RouteSolver<'_> {
             }
         }
         let mut certificate = match certify {
-            true => self.stepped_certificate(&full, found.as_ref().map(|(p, g)| (p, g)))?,
+            true => self.stepped_certificate(route, &full, found.as_ref().map(|(p, g)| (p, g)))?,
             false => AccuracyCertificate::on(&self.region),
         };
         certificate.notes.extend(note);
@@ -160,9 +165,17 @@ impl RouteSolver<'_> {
         certificate.seconds += clock.elapsed().as_secs_f64();
     }
 
+    /// Whether coefficients do something within the steps that the values at their ends do not show.
+    fn passes_over(&self) -> bool {
+        let (steps, horizon) = (self.steps(), self.problem.model.horizon());
+        let level = |k: usize| k as f64 * (horizon / steps as f64);
+        (0..steps).any(|k| self.variation.is_rough(level(k), level(k + 1)))
+    }
+
     /// The certificate of a solution by the monotone or the Cole-Hopf route.
     pub(super) fn stepped_certificate(
         &self,
+        route: Route,
         full: &Run,
         pilots: Option<(&Pilots, &Coarser)>,
     ) -> Result<AccuracyCertificate, HjbError> {
@@ -173,6 +186,18 @@ impl RouteSolver<'_> {
             let far = pilots.quarter.as_ref().map(|quarter| self.gap(&pilots.half, quarter)).transpose()?;
             let order = self.monotone_order();
             certificate.richardson = Some(estimate(&near, far.as_ref(), grids.half.ratio, order, order));
+            let claim = certificate.richardson.as_ref().map_or(0.0, |r| r.value_error);
+            let exact_source = route == Route::Monotone;
+            let stepped = Stepped { time: self.params.monotone.time, steps: self.steps(), exact_source };
+            certificate.add_unresolved(self.equation(), &full.kept, &self.region, &self.variation, stepped)?;
+            let coarser: Vec<&ValueFunction> = pilots.quarter.iter().chain([&pilots.half]).map(|run| &run.kept).collect();
+            let test = self.box_test();
+            let felt = test.felt(coarser[0], claim)?;
+            if !felt.is_empty() {
+                let count = coarser.len();
+                let mut larger = |k: usize, grid| Ok(self.stepped_run(route, &grid, (count - k) as u32, false, None)?.kept);
+                test.add(&mut certificate, &felt, &coarser, &mut larger)?;
+            }
         }
         self.finish_certificate(&mut certificate, full, pilots.map(|p| (&p.0.half, p.1.half.ratio)))?;
         certificate.seconds = clock.elapsed().as_secs_f64() + pilots.map_or(0.0, |p| p.0.seconds);

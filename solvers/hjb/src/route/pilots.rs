@@ -2,6 +2,7 @@
 
 use crate::certificate::residual::{Equation, residual};
 use crate::certificate::richardson::{Difference, Gap, difference};
+use crate::certificate::truncation::BoxTest;
 use crate::certificate::{AccuracyCertificate, CoarseGrid, ResidualCertificate, coarsen};
 use crate::error::HjbError;
 use crate::params::HjbParams;
@@ -100,7 +101,7 @@ impl RouteSolver<'_> {
         let params = HjbParams { steps: self.steps() >> halvings, ..self.params.monotone };
         self.run(route, full, |emit, observe| match route {
             Route::ColeHopf => cole_hopf(self.problem, grid, params, residual, emit, observe),
-            _ => monotone(self.problem, grid, params, residual, emit, observe),
+            _ => monotone(self.problem, grid, params, &self.variation, residual, emit, observe),
         })
     }
 
@@ -119,7 +120,9 @@ impl RouteSolver<'_> {
             memory_limit: self.params.monotone.memory_limit,
             ..Default::default()
         };
-        self.run(Route::HighOrder, full, |emit, observe| high_order(self.problem, grid, params, residual, emit, observe))
+        self.run(Route::HighOrder, full, |emit, observe| {
+            high_order(self.problem, grid, params, &self.variation, residual, emit, observe)
+        })
     }
 
     /// Run with the output times handed to the observer at full size.
@@ -214,13 +217,23 @@ impl RouteSolver<'_> {
         certificate.annotate(model, &full.kept, &self.region, model.horizon())
     }
 
+    /// How the box is judged.
+    pub(super) fn box_test(&self) -> BoxTest<'_> {
+        let Problem { model, target, .. } = self.problem;
+        let faces = self.params.monotone.boundary;
+        BoxTest { model, faces, region: &self.region, end: model.horizon(), target: target.map(|t| t.0) }
+    }
+
     /// The residual of a run that kept the levels for it.
     pub(super) fn residual_of(&self, run: &Run) -> Result<ResidualCertificate, HjbError> {
-        let Problem { model, sense, obstacle, target, .. } = self.problem;
-        let equation = Equation { model, sense, obstacle, target: target.map(|t| t.0) };
-        let mut windows = run.windows(model.horizon());
+        let mut windows = run.windows(self.problem.model.horizon());
         windows.truncate(self.params.residual.times);
-        residual(equation, run.kept.grid(), &windows, &self.region, self.params.residual)
+        residual(self.equation(), run.kept.grid(), &windows, &self.region, self.params.residual)
+    }
+
+    pub(super) fn equation(&self) -> Equation<'_> {
+        let Problem { model, sense, obstacle, target, .. } = self.problem;
+        Equation { model, sense, obstacle, target: target.map(|t| t.0) }
     }
 
     /// sup |V| over the region at the times kept.

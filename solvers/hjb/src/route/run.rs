@@ -11,6 +11,7 @@ use crate::sense::{Oriented, Sense};
 use crate::smooth::{Integrator, Output, SmoothInfo, SmoothParams, SmoothSolver};
 use crate::solution::ValueFunction;
 use crate::solve::HjbSolver;
+use crate::time_variation::TimeVariation;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
@@ -196,12 +197,13 @@ pub(crate) fn monotone<'o>(
     problem: Problem<'_>,
     grid: &Arc<TensorGrid>,
     params: HjbParams,
+    variation: &Arc<TimeVariation>,
     residual: bool,
     emit: &'o [f64],
     observe: &'o mut Observe<'o>,
 ) -> Result<Run, HjbError> {
     let horizon = problem.model.horizon();
-    let mut solver = HjbSolver::new(problem.model, grid.clone(), params)?;
+    let mut solver = HjbSolver::new(problem.model, grid.clone(), params)?.with_variation(variation.clone());
     if let Some(obstacle) = problem.obstacle {
         solver = solver.with_obstacle(obstacle);
     }
@@ -268,6 +270,7 @@ pub(crate) fn high_order<'o>(
     problem: Problem<'_>,
     grid: &Arc<TensorGrid>,
     params: SmoothParams,
+    variation: &Arc<TimeVariation>,
     residual: bool,
     emit: &'o [f64],
     observe: &'o mut Observe<'o>,
@@ -278,7 +281,8 @@ pub(crate) fn high_order<'o>(
     let oriented = Oriented { model: problem.model, sense: problem.sense };
     let params = SmoothParams { output: Output::Times(split.union(horizon)), ..params };
     let mut shown = vec![0.0; grid.len()];
-    let info = SmoothSolver::new(&oriented, grid.clone(), params)?.solve_observed(&mut |view| {
+    let solver = SmoothSolver::new(&oriented, grid.clone(), params)?.with_variation(variation.clone());
+    let info = solver.solve_observed(&mut |view| {
         shown.copy_from_slice(view.value);
         problem.sense.orient(&mut shown);
         split.take(view.t, &shown, view.control);

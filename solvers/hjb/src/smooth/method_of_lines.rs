@@ -5,7 +5,8 @@
 //!
 //!   sum_i (f_i + (G v)_i) D_i + (1/2) sum_i a_ii D_ii + sum_{i<k} a_ik D_i D_k - rho,   v the maximiser for grad V,
 //!
-//! since dH/dp = G v. Coefficients are evaluated at the integrator's own times, not interpolated. In one dimension
+//! since dH/dp = G v. Coefficients are evaluated at the integrator's own times, not interpolated;
+//! it is started afresh at each of their jumps in time and stops several times where they vary quickly. In one dimension
 //! the matrix is banded and this is the route for tight tolerances; in two dimensions the fill of the factors grows fast
 //! with the order, so grids stay moderate (41^2 at order 8 with cross derivatives: about 0.6 s); above that take
 //! Runge-Kutta-Chebyshev.
@@ -22,7 +23,7 @@ use crate::smooth::solve::Reporter;
 use diffsol::matrix::sparsity::MatrixSparsity;
 use diffsol::{
     ConstantOp, FaerContext, FaerSparseLU, FaerSparseMat, FaerVec, Matrix, NonLinearOp, NonLinearOpJacobian, OdeBuilder,
-    OdeEquations, OdeEquationsRef, OdeSolverMethod, Op, ParameterisedOp, UnitCallable, Vector, VectorCommon,
+    OdeEquations, OdeEquationsRef, OdeSolverMethod, OdeSolverStopReason, Op, ParameterisedOp, UnitCallable, Vector, VectorCommon,
 };
 use std::sync::{Mutex, MutexGuard};
 
@@ -93,12 +94,13 @@ enum Term {
 }
 
 impl<'m> Equation<'m> {
-    fn new(mut operator: SmoothOperator<'m>, initial: Vec<f64>, horizon: f64) -> Result<Self, HjbError> {
+    fn new(mut operator: SmoothOperator<'m>, initial: Vec<f64>) -> Result<Self, HjbError> {
         let layout = operator.model.layout;
         // A cross coefficient counts when it is not zero at one of a few times.
         let mut cross = Vec::new();
+        let length = operator.segment.length();
         for k in 0..=4 {
-            operator.load_exact(horizon * k as f64 / 4.0)?;
+            operator.load_exact(length * k as f64 / 4.0)?;
             for i in 0..layout.dim {
                 for j in i + 1..layout.dim {
                     if operator.channels()[layout.diffusion(i, j)].sup() != 0.0 && !cross.contains(&(i, j)) {
@@ -285,23 +287,28 @@ fn host(v: &V) -> &[f64] {
     v.inner().col(0).try_as_col_major().map_or(&[], |column| column.as_slice())
 }
 
-/// Integrate from tau = 0 to the last output time and report.
+/// Integrate over the operator's segment, or to the last output time when that is in it, and report; `value` holds V at the
+/// upper end and then at the lower one. The value has blown up above `limit`.
 pub(crate) fn integrate(
     operator: SmoothOperator<'_>,
-    value: Vec<f64>,
+    value: &mut Vec<f64>,
+    limit: f64,
     p: &SmoothParams,
     reporter: &mut Reporter<'_>,
     info: &mut SmoothInfo,
 ) -> Result<(), HjbError> {
-    let horizon = operator.model.model.horizon();
-    reporter.start(&operator, &value)?;
-    let taus = reporter.taus();
-    let limit = p.growth_limit * (1.0 + sup(&value));
+    let segment = operator.segment;
+    let mut taus = reporter.taus();
+    let reports = taus.len();
+    if reporter.continues() {
+        taus.push(segment.length());
+    }
     // diffsol panics on an empty list of times and on a system without unknowns.
     if taus.is_empty() || value.is_empty() {
         return Ok(());
     }
-    let equation = Equation::new(operator, value, horizon)?;
+    let mut stops = operator.variation.stops(segment.lower, segment.upper).into_iter();
+    let equation = Equation::new(operator, std::mem::take(value))?;
     let mut problem = OdeBuilder::<M>::new()
         .rtol(p.rtol)
         .atol([p.atol])
@@ -309,12 +316,13 @@ pub(crate) fn integrate(
         .map_err(|e| HjbError::invalid("integrator", e, "a problem that diffsol accepts"))?;
     problem.ode_options.max_error_test_failures = p.max_steps.min(10_000);
     let start_size = sup(&problem.eqn.initial);
-    let blow_up = |tau: f64, sup: f64| HjbError::BlowUp { t: horizon - tau, sup, limit };
+    let blow_up = |tau: f64, sup: f64| HjbError::BlowUp { t: segment.time(tau), sup, limit };
     // Near a blow-up the steps fail before the value passes its limit.
     let failed = |tau: f64, reached: f64, message: String| {
         if reached <= SUDDEN_GROWTH * (1.0 + start_size) {
             let integrator = if p.integrator == Integrator::Esdirk { "ESDIRK3(4)" } else { "BDF" };
-            HjbError::TimeIntegration { t: horizon - tau, reason: IntegrationFailure::StepFailed { integrator, message } }
+            let reason = IntegrationFailure::StepFailed { integrator, message };
+            HjbError::TimeIntegration { t: segment.time(tau), reason }
         } else {
             blow_up(tau, reached)
         }
@@ -327,8 +335,13 @@ pub(crate) fn integrate(
                     let mut step = || -> Result<(), HjbError> {
                         let mut steps = 0;
                         let mut next = 0;
+                        let mut halt = true;
                         while next < taus.len() {
+                            if let (true, Some(stop)) = (halt, stops.next()) {
+                                solver.set_stop_time(stop).map_err(|e| failed(solver.state().t, start_size, e.to_string()))?;
+                            }
                             let step = solver.step();
+                            halt = matches!(step, Ok(OdeSolverStopReason::TstopReached));
                             steps += 1;
                             let tau = solver.state().t;
                             let reached = sup(host(solver.state().y));
@@ -340,14 +353,18 @@ pub(crate) fn integrate(
                             }
                             if steps >= p.max_steps {
                                 let reason = IntegrationFailure::TooManySteps { limit: p.max_steps };
-                                return Err(HjbError::TimeIntegration { t: horizon - tau, reason });
+                                return Err(HjbError::TimeIntegration { t: segment.time(tau), reason });
                             }
                             while next < taus.len() && taus[next] <= tau {
                                 let y = solver.interpolate(taus[next]).map_err(|e| failed(tau, reached, e.to_string()))?;
                                 if !all_finite(host(&y)) {
                                     return Err(blow_up(tau, f64::INFINITY));
                                 }
-                                reporter.report(&problem.eqn.lock().operator, host(&y))?;
+                                if next < reports {
+                                    reporter.report(&problem.eqn.lock().operator, host(&y))?;
+                                } else {
+                                    *value = host(&y).to_vec();
+                                }
                                 next += 1;
                             }
                         }
@@ -355,10 +372,10 @@ pub(crate) fn integrate(
                     };
                     let done = step();
                     let s = solver.get_statistics();
-                    info.steps = s.number_of_steps;
-                    info.rejected = s.number_of_error_test_failures + s.number_of_nonlinear_solver_fails;
-                    info.factorisations = s.number_of_linear_solver_setups;
-                    info.linear_solves = s.number_of_nonlinear_solver_iterations;
+                    info.steps += s.number_of_steps;
+                    info.rejected += s.number_of_error_test_failures + s.number_of_nonlinear_solver_fails;
+                    info.factorisations += s.number_of_linear_solver_setups;
+                    info.linear_solves += s.number_of_nonlinear_solver_iterations;
                     done
                 }
             }
@@ -372,7 +389,7 @@ pub(crate) fn integrate(
     if let Some(error) = state.error.take() {
         return Err(error);
     }
-    info.right_sides = state.right_sides;
-    info.coefficient_evaluations = state.operator.path.statistics.evaluations;
+    info.right_sides += state.right_sides;
+    info.coefficient_evaluations += state.operator.path.statistics.evaluations;
     done
 }

@@ -26,4 +26,5 @@ mod solve;
 pub use differences::{CLOSURE_ORDER, Differences, fornberg_weights};
 pub use params::{Integrator, Output, SmoothInfo, SmoothParams};
 pub use residual::{ResidualInfo, ResidualParams, RichardsonEstimate, hjb_residual, richardson};
+pub(crate) use solve::too_many_jumps;
 pub use solve::{LevelView, SmoothSolver};

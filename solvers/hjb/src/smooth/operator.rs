@@ -1,6 +1,9 @@
 //! The right-hand side of the method of lines,
 //!
-//!   V_tau = f.grad V + (1/2) sum_ij a_ij V_ij + l + H(grad V) - rho V,   tau = T - t,
+//!   V_tau = f.grad V + (1/2) sum_ij a_ij V_ij + l + H(grad V) - rho V,
+//!
+//! with tau = T - t, or the distance from the next jump of the coefficients above t,
+//!
 //!   H(p) = p'Mp/2, M = G R^{-1} G', for a free control;  H(p) = sum_i { v_i G_ii p_i - R_ii v_i^2/2 },
 //!   v_i = clip(G_ii p_i / R_ii), for one in a box,
 //!
@@ -14,9 +17,10 @@ use crate::norms::sup;
 use crate::smooth::channels::{Channel, NodeModel};
 use crate::smooth::control::ControlMatrices;
 use crate::smooth::differences::{AxisDifferences, Differences, SERIAL_BELOW};
-use crate::smooth::panels::ChannelPath;
+use crate::smooth::panels::{ChannelPath, Segment};
 use crate::smooth::rkc::{StabilisedSystem, StageUpdate, Stiffness};
 use crate::smooth::row::Row;
+use crate::time_variation::TimeVariation;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use rayon::prelude::*;
@@ -30,6 +34,9 @@ pub(crate) struct SmoothOperator<'a> {
     pub model: NodeModel<'a>,
     pub differences: Differences,
     pub path: ChannelPath,
+    /// What is integrated; tau counts from its upper end.
+    pub segment: Segment,
+    pub variation: Arc<TimeVariation>,
     /// Coefficients at the start, middle and end of the step, and their times.
     sets: [Vec<Channel>; 3],
     times: [f64; 3],
@@ -59,6 +66,7 @@ impl<'a> SmoothOperator<'a> {
         grid: Arc<TensorGrid>,
         (order, closure): (usize, usize),
         tolerance: (f64, f64),
+        (segment, variation): (Segment, Arc<TimeVariation>),
     ) -> Result<Self, HjbError> {
         let model_on_nodes = NodeModel::new(model, grid.points())?;
         let differences = Differences::with_closure(grid, order, closure)?;
@@ -66,7 +74,9 @@ impl<'a> SmoothOperator<'a> {
         Ok(SmoothOperator {
             sets: [set(), set(), set()],
             times: [f64::NAN; 3],
-            path: ChannelPath::new(model.horizon()),
+            path: ChannelPath::new(model.horizon(), segment, variation.clone()),
+            segment,
+            variation,
             model: model_on_nodes,
             differences,
             tolerance,
@@ -75,10 +85,6 @@ impl<'a> SmoothOperator<'a> {
 
     pub fn len(&self) -> usize {
         self.model.len()
-    }
-
-    fn horizon(&self) -> f64 {
-        self.model.model.horizon()
     }
 
     /// The optimal control at generation time t for the gradient `gradient` (d x n); m x n.
@@ -95,7 +101,7 @@ impl<'a> SmoothOperator<'a> {
                 self.sets.swap(0, k);
             }
             None => {
-                let channels = self.model.evaluate((self.horizon() - tau).max(0.0))?;
+                let channels = self.model.evaluate(self.segment.time(tau))?;
                 self.path.statistics.evaluations += 1;
                 self.sets.rotate_right(1);
                 self.times.rotate_right(1);
@@ -135,7 +141,7 @@ impl<'a> SmoothOperator<'a> {
                 }
             }
         } else if l.controls > 0 {
-            let control = self.control((self.horizon() - tau).max(0.0), &gradient)?;
+            let control = self.control(self.segment.time(tau), &gradient)?;
             for i in 0..l.controls {
                 let v = sup(&control[i * n..(i + 1) * n]);
                 out[l.gain(i)] = v * out[l.drift(i)];
@@ -392,13 +398,13 @@ impl StabilisedSystem for SmoothOperator<'_> {
     }
 
     fn limit(&mut self, tau: f64, y: &[f64]) -> Result<f64, HjbError> {
-        if tau >= self.path.end() && tau < self.horizon() {
+        if tau >= self.path.end() && tau < self.segment.length() {
             let sensitivity = self.sensitivity(tau, y)?;
             let (relative, absolute) = self.tolerance;
             self.path.advance(&self.model, &sensitivity, absolute + relative * sup(y))?;
             self.times = [f64::NAN; 3];
         }
-        Ok(self.path.end())
+        Ok(self.path.limit(tau))
     }
 
     fn prepare(&mut self, tau: f64, h: f64) -> Result<(), HjbError> {

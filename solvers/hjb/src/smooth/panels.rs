@@ -3,12 +3,14 @@
 //! A score with many components costs far more than the derivatives it multiplies, so the model is asked at the
 //! Chebyshev points of panels in time, and the polynomial through them stands in between. A panel is accepted when its
 //! last Chebyshev coefficients, weighted with the derivatives of V that they multiply, are below a share of the tolerance
-//! of the time integration; otherwise it is shortened. At a jump in time panels shrink until they no longer matter.
+//! of the time integration; otherwise it is shortened. Panels begin and end where the coefficients jump in time, and do not straddle what varies quickly.
 
 use crate::error::HjbError;
 use crate::smooth::channels::{Channel, NodeModel};
 use crate::smooth::differences::SERIAL_BELOW;
+use crate::time_variation::TimeVariation;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Nodes of one parallel task.
 const CHUNK: usize = 4096;
@@ -16,10 +18,29 @@ const CHUNK: usize = 4096;
 /// Nodes combined at once: the knots there stay in the first-level cache.
 const BLOCK: usize = 256;
 
+/// The smooth piece of the horizon that is integrated: generation times from `upper` down to `lower`, with no jump between.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub lower: f64,
+    pub upper: f64,
+}
+
+impl Segment {
+    /// Its length.
+    pub fn length(self) -> f64 {
+        self.upper - self.lower
+    }
+
+    /// Generation time at tau, the distance from the upper end; never beyond the ends, where coefficients may jump.
+    pub fn time(self, tau: f64) -> f64 {
+        (self.upper - tau).max(self.lower).min(self.upper)
+    }
+}
+
 /// A panel of this fraction of the horizon may have a larger error: its share of the whole is small.
 const SHORT_PANEL: f64 = 1.0 / 256.0;
 
-/// A panel in tau = T - t with the channels at its Chebyshev points.
+/// A panel in tau, the distance in time from the end of the segment, with the channels at its Chebyshev points.
 struct Panel {
     start: f64,
     end: f64,
@@ -90,14 +111,23 @@ pub(crate) struct ChannelStatistics {
 /// The channels as functions of tau, panel by panel, forward in tau.
 pub(crate) struct ChannelPath {
     horizon: f64,
+    segment: Segment,
+    variation: Arc<TimeVariation>,
     panel: Option<Panel>,
     next_length: f64,
     pub statistics: ChannelStatistics,
 }
 
 impl ChannelPath {
-    pub fn new(horizon: f64) -> Self {
-        ChannelPath { horizon, panel: None, next_length: 0.25 * horizon, statistics: ChannelStatistics::default() }
+    /// The path over a segment of [0, horizon].
+    pub fn new(horizon: f64, segment: Segment, variation: Arc<TimeVariation>) -> Self {
+        let next_length = 0.25 * horizon;
+        ChannelPath { horizon, segment, variation, panel: None, next_length, statistics: ChannelStatistics::default() }
+    }
+
+    /// The latest tau that a step from `tau` may reach: not beyond the panel, nor over what varies quickly.
+    pub fn limit(&self, tau: f64) -> f64 {
+        self.end().min(tau + self.variation.next_stop(self.segment.time(tau)).1)
     }
 
     /// End of the current panel; 0 before the first.
@@ -108,8 +138,9 @@ impl ChannelPath {
     /// Build the panel that follows. `sensitivity[c]` is the change of V_tau for a unit change of channel c, `tolerance`
     /// the change of V that the interpolation may cause over the whole horizon.
     pub fn advance(&mut self, model: &NodeModel<'_>, sensitivity: &[f64], tolerance: f64) -> Result<(), HjbError> {
-        let horizon = self.horizon;
+        let (horizon, segment) = (self.horizon, self.segment);
         let start = self.end();
+        let stop = segment.length().min(segment.upper - self.variation.next_stop(segment.time(start)).0);
         let mut first = match self.panel.take() {
             Some(mut p) => p.knots.pop(),
             None => None,
@@ -117,15 +148,15 @@ impl ChannelPath {
         let mut length = self.next_length;
         loop {
             let mut end = start + length;
-            if end > horizon - 1e-3 * length {
-                end = horizon;
+            if end > stop - 1e-3 * length {
+                end = stop;
             }
             let mut knots = Vec::with_capacity(DEGREE + 1);
             for k in 0..=DEGREE {
                 match first.take() {
                     Some(channels) if k == 0 => knots.push(channels),
                     _ => {
-                        let t = (horizon - Panel::node(start, end, k)).max(0.0);
+                        let t = segment.time(Panel::node(start, end, k));
                         self.statistics.evaluations += 1;
                         knots.push(model.evaluate(t)?);
                     }

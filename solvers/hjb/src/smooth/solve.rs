@@ -5,7 +5,9 @@
 //! The control is the maximiser for the gradient by the same differences. No condition is set at the faces: one-sided
 //! differences continue the equation there, which is right where the drift points into the box.
 //!
-//! Requirements: g, the coefficients and V smooth (no monotonicity: near kinks the result oscillates). sigma sigma' may be
+//! Requirements: g, the coefficients and V smooth in space (no monotonicity: near kinks the result oscillates). In time
+//! coefficients may jump, for the integration starts afresh there, and vary quickly, for steps are kept short there: both are
+//! looked for beforehand on a few nodes, at 1025 times. sigma sigma' may be
 //! full; so may G (d x m) and R when the control is free, while a control in a box takes diagonal ones. Finite control sets
 //! and general costs of the control are refused. For those, for kinks, obstacles and controls that switch prefer
 //! [`crate::HjbSolver`].
@@ -14,10 +16,12 @@ use crate::error::{HjbError, IntegrationFailure};
 use crate::norms::sup;
 use crate::params::check_memory;
 use crate::smooth::operator::SmoothOperator;
+use crate::smooth::panels::Segment;
 use crate::smooth::params::{Integrator, SmoothInfo, SmoothParams};
 use crate::smooth::rkc::{RkcError, RkcParams, rkc};
 use crate::solution::ValueFunction;
 use crate::solve::check_model;
+use crate::time_variation::TimeVariation;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
@@ -46,6 +50,17 @@ pub struct SmoothSolver<'a> {
     grid: Arc<TensorGrid>,
     params: SmoothParams,
     times: Vec<f64>,
+    variation: Option<Arc<TimeVariation>>,
+}
+
+/// Most jumps of the coefficients in time: the integration starts afresh at each.
+const MOST_JUMPS: usize = 64;
+
+/// Why coefficients with so many jumps in time are not for this solver, if they have so many.
+pub(crate) fn too_many_jumps(variation: &TimeVariation) -> Option<String> {
+    let jumps = &variation.jumps;
+    let first = jumps.first().filter(|_| jumps.len() > MOST_JUMPS)?;
+    Some(format!("{} jumps {} times in time, first near t = {:.6}", first.what, jumps.len(), first.above))
 }
 
 impl<'a> SmoothSolver<'a> {
@@ -58,7 +73,13 @@ impl<'a> SmoothSolver<'a> {
         params.validate()?;
         check_model(model, &grid)?;
         let times = params.output.times(model.horizon())?;
-        Ok(SmoothSolver { model, grid, params, times })
+        Ok(SmoothSolver { model, grid, params, times, variation: None })
+    }
+
+    /// What is known of the model's coefficients in time already.
+    pub(crate) fn with_variation(mut self, variation: Arc<TimeVariation>) -> Self {
+        self.variation = Some(variation);
+        self
     }
 
     /// The parameters.
@@ -100,8 +121,20 @@ impl<'a> SmoothSolver<'a> {
         check_memory(self.workspace_bytes(), self.params.memory_limit)?;
         let p = &self.params;
         let tolerance = (COEFFICIENT_SHARE * p.rtol, COEFFICIENT_SHARE * p.atol);
-        let operator = SmoothOperator::new(self.model, self.grid.clone(), (p.order, p.closure_order), tolerance)?;
-        let value = operator.model.terminal_reward()?;
+        let variation = match &self.variation {
+            Some(known) => known.clone(),
+            None => Arc::new(TimeVariation::of(self.model, &self.grid)),
+        };
+        if let Some(why) = too_many_jumps(&variation) {
+            let (t, allowed) = (variation.jumps[0].above, "the monotone route");
+            return Err(HjbError::Unsupported { what: why, t, point: Vec::new(), allowed });
+        }
+        let operator = |segment: Segment| {
+            let orders = (p.order, p.closure_order);
+            SmoothOperator::new(self.model, self.grid.clone(), orders, tolerance, (segment, variation.clone()))
+        };
+        let segments: Vec<Segment> =
+            variation.segments().into_iter().map(|(lower, upper)| Segment { lower, upper }).collect();
         let mut info = SmoothInfo {
             order: p.order,
             closure_order: p.closure_order,
@@ -118,11 +151,28 @@ impl<'a> SmoothSolver<'a> {
             spectral_radius: None,
             seconds: 0.0,
         };
-        let mut reporter = Reporter::new(&self.times, self.model.horizon(), observe);
-        match p.integrator {
-            Integrator::Rkc => self.by_rkc(operator, value, &mut reporter, &mut info)?,
-            Integrator::Bdf | Integrator::Esdirk => {
-                crate::smooth::method_of_lines::integrate(operator, value, p, &mut reporter, &mut info)?;
+        let mut reporter = Reporter::new(&self.times, observe);
+        let mut start = None;
+        for segment in segments {
+            let operator = operator(segment)?;
+            reporter.enter(segment);
+            let (value, limit) = match &mut start {
+                Some(start) => start,
+                None => {
+                    let value = operator.model.terminal_reward()?;
+                    reporter.start(&operator, &value)?;
+                    let limit = p.growth_limit * (1.0 + sup(&value));
+                    start.insert((value, limit))
+                }
+            };
+            match p.integrator {
+                Integrator::Rkc => self.by_rkc(operator, value, *limit, &mut reporter, &mut info)?,
+                Integrator::Bdf | Integrator::Esdirk => {
+                    crate::smooth::method_of_lines::integrate(operator, value, *limit, p, &mut reporter, &mut info)?;
+                }
+            }
+            if !reporter.continues() {
+                break;
             }
         }
         info.seconds = clock.elapsed().as_secs_f64();
@@ -132,17 +182,16 @@ impl<'a> SmoothSolver<'a> {
     fn by_rkc(
         &self,
         mut operator: SmoothOperator<'a>,
-        mut value: Vec<f64>,
+        value: &mut Vec<f64>,
+        limit: f64,
         reporter: &mut Reporter<'_>,
         info: &mut SmoothInfo,
     ) -> Result<(), HjbError> {
         let p = &self.params;
-        let limit = p.growth_limit * (1.0 + sup(&value));
         let rkc_params = RkcParams { rtol: p.rtol, atol: p.atol, max_steps: p.max_steps, limit };
-        let horizon = self.model.horizon();
-        reporter.start(&operator, &value)?;
+        let segment = operator.segment;
         let mut between = vec![0.0; value.len()];
-        let done = rkc(&mut operator, horizon, &mut value, rkc_params, |operator, ends| {
+        let done = rkc(&mut operator, segment.length(), value, rkc_params, |operator, ends| {
             while let Some(tau) = reporter.next_until(ends.tau + ends.h) {
                 if tau == ends.tau + ends.h {
                     between.copy_from_slice(ends.end);
@@ -155,18 +204,19 @@ impl<'a> SmoothSolver<'a> {
         })
         .map_err(|e| match e {
             RkcError::System(e) => e,
-            RkcError::BlowUp { tau, sup, .. } => HjbError::BlowUp { t: horizon - tau, sup, limit },
+            RkcError::BlowUp { tau, sup, .. } => HjbError::BlowUp { t: segment.time(tau), sup, limit },
             RkcError::TooManySteps { tau, limit } => {
-                HjbError::TimeIntegration { t: horizon - tau, reason: IntegrationFailure::TooManySteps { limit } }
+                HjbError::TimeIntegration { t: segment.time(tau), reason: IntegrationFailure::TooManySteps { limit } }
             }
         })?;
-        info.steps = done.steps;
-        info.rejected = done.rejected;
-        info.stages = done.stages;
-        info.right_sides = done.right_sides;
-        info.spectral_radius = Some((done.min_spectral_radius, done.max_spectral_radius));
-        info.coefficient_evaluations = operator.path.statistics.evaluations;
-        info.coefficient_error = operator.path.statistics.error;
+        info.steps += done.steps;
+        info.rejected += done.rejected;
+        info.stages += done.stages;
+        info.right_sides += done.right_sides;
+        let (least, most) = info.spectral_radius.unwrap_or((f64::INFINITY, 0.0));
+        info.spectral_radius = Some((least.min(done.min_spectral_radius), most.max(done.max_spectral_radius)));
+        info.coefficient_evaluations += operator.path.statistics.evaluations;
+        info.coefficient_error += operator.path.statistics.error;
         Ok(())
     }
 
@@ -187,7 +237,7 @@ impl<'a> SmoothSolver<'a> {
 /// Hands out the output times in the order of tau and calls the observer.
 pub(crate) struct Reporter<'o> {
     times: &'o [f64],
-    horizon: f64,
+    segment: Segment,
     /// Times not yet reported.
     left: usize,
     observe: &'o mut dyn FnMut(LevelView<'_>),
@@ -195,21 +245,33 @@ pub(crate) struct Reporter<'o> {
 }
 
 impl<'o> Reporter<'o> {
-    fn new(times: &'o [f64], horizon: f64, observe: &'o mut dyn FnMut(LevelView<'_>)) -> Self {
-        Reporter { times, horizon, left: times.len(), observe, gradient: Vec::new() }
+    fn new(times: &'o [f64], observe: &'o mut dyn FnMut(LevelView<'_>)) -> Self {
+        Reporter { times, segment: Segment { lower: 0.0, upper: 0.0 }, left: times.len(), observe, gradient: Vec::new() }
+    }
+
+    /// Go on to this segment: tau counts from its upper end.
+    fn enter(&mut self, segment: Segment) {
+        self.segment = segment;
+    }
+
+    /// Whether times are wanted below the segment.
+    pub fn continues(&self) -> bool {
+        self.times[..self.left].first().is_some_and(|t| *t < self.segment.lower)
     }
 
     /// The next output time in tau when it is not after `tau`.
     pub fn next_until(&self, tau: f64) -> Option<f64> {
         let t = *self.times.get(self.left.checked_sub(1)?)?;
-        let at = self.horizon - t;
-        // t = 0 is the end of the integration whatever the rounding.
-        (at <= tau || (t == 0.0 && tau >= self.horizon)).then_some(at.min(tau))
+        let at = self.segment.upper - t;
+        // The lower end is that of the integration whatever the rounding, and what is below belongs to the next segment.
+        let here = t >= self.segment.lower;
+        (here && (at <= tau || (t == self.segment.lower && tau >= self.segment.length()))).then_some(at.min(tau))
     }
 
-    /// All output times in tau, ascending.
+    /// The output times in the segment that are left, in tau, ascending.
     pub fn taus(&self) -> Vec<f64> {
-        self.times[..self.left].iter().rev().map(|t| self.horizon - t).collect()
+        let here = self.times[..self.left].iter().rev().take_while(|t| **t >= self.segment.lower);
+        here.map(|t| self.segment.upper - t).collect()
     }
 
     /// Report tau = 0 when it is wanted.

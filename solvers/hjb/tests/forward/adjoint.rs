@@ -183,6 +183,9 @@ fn the_adjoint_refuses_policies_of_another_scheme_and_stopping_problems() {
     let adjoint = with(params);
     assert!(matches!(adjoint.law(&policies, &initial[1..], &[]).err(), Some(HjbError::Shape { .. })));
     assert!(matches!(adjoint.law(&policies, &[f64::NAN; 31], &[]).err(), Some(HjbError::Invalid { .. })));
+    // Of no mass no part can remain.
+    let nothing = adjoint.law(&policies, &[0.0; 31], &[]).err().unwrap().to_string();
+    assert!(nothing.starts_with("initial masses = zero in all"), "{nothing}");
     assert!(matches!(adjoint.law(&policies, &initial, &[0.01]).err(), Some(HjbError::Invalid { .. })));
     let psi = |_: f64, _: &[f64]| 0.0;
     let stopping = HjbSolver::new(&problem, grid.clone(), params).unwrap().with_obstacle(&psi);

@@ -71,18 +71,35 @@ pub(super) fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     known.map(|k| (edit_distance(&lower, &k.to_lowercase()), k)).filter(|&(d, _)| d <= allowed).min().map(|(_, k)| k.to_string())
 }
 
-/// Levenshtein distance: insertions, deletions and replacements that turn `a` into `b`.
+/// Insertions, deletions, replacements and exchanges of neighbours that turn `a` into `b` (optimal string alignment).
 fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let (mut before, mut above) = (vec![0; b.len() + 1], (0..=b.len()).collect::<Vec<usize>>());
+    for i in 0..a.len() {
+        let mut row = vec![i + 1; b.len() + 1];
+        for j in 0..b.len() {
+            row[j + 1] = (above[j] + usize::from(a[i] != b[j])).min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                row[j + 1] = row[j + 1].min(before[j - 1] + 1);
+            }
         }
+        (before, above) = (above, row);
     }
-    row[b.len()]
+    above[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{edit_distance, suggest};
+
+    #[test]
+    fn distances_and_suggestions() {
+        for (a, b, d) in
+            [("", "", 0), ("", "ab", 2), ("drfit", "drift", 1), ("kitten", "sitting", 3), ("sine", "sin", 1), ("ca", "abc", 3)]
+        {
+            assert_eq!((edit_distance(a, b), edit_distance(b, a)), (d, d), "{a} {b}");
+        }
+        assert_eq!(suggest("Drfit", ["name", "drift"].into_iter()).as_deref(), Some("drift"));
+        assert_eq!(suggest("y", ["name", "drift"].into_iter()), None);
+    }
 }

@@ -178,6 +178,22 @@ impl CubicSpline {
         });
     }
 
+    /// Value, gradient and Hessian at once, arranged as for [`CubicSpline::value_gradient`] and [`CubicSpline::hessian`].
+    pub fn jet(&self, x: Points<'_>, value: &mut [f64], mut gradient: PointsMut<'_>, mut hessian: PointsMut<'_>) {
+        let d = self.grid().dim();
+        self.space.product.evaluate::<Hermite, 2>(&self.coefficients[..], x, |j, jet| {
+            value[j] = jet.value();
+            for a in 0..d {
+                gradient.coord_mut(a)[j] = jet.gradient(a);
+                for b in a..d {
+                    let second = jet.hessian(d, a, b);
+                    hessian.coord_mut(a * d + b)[j] = second;
+                    hessian.coord_mut(b * d + a)[j] = second;
+                }
+            }
+        });
+    }
+
     /// The Hessian, symmetric: entry (a, b) is coordinate `a * d + b` of `out`, which is d*d-dimensional.
     pub fn hessian(&self, x: Points<'_>, mut out: PointsMut<'_>) {
         let d = self.grid().dim();

@@ -1,9 +1,10 @@
 //! The inner iteration of PI-FT: policy improvement with V_{k+1} frozen.
 //!
-//! One file per kind: [`Plain`](Inner::Plain) is the method of the paper, [`Damped`](Inner::Damped) and
-//! [`Newton`](Inner::Newton) are for steps that are too long for it, [`Auto`](Inner::Auto) chooses. All start at u^(0) = s_k and
+//! One file per kind: [`Plain`](Inner::Plain) is the method of the paper, [`Damped`](Inner::Damped),
+//! [`Anderson`](Inner::Anderson) and [`Newton`](Inner::Newton) are for steps that are too long for it, [`Auto`](Inner::Auto) chooses. All start at u^(0) = s_k and
 //! have the same fixed point u*; they run on all nodes together, so an iterate is a policy and its value is the value of a policy.
 
+mod anderson;
 pub(crate) mod damped;
 pub(crate) mod newton;
 pub(crate) mod plain;
@@ -11,9 +12,10 @@ pub(crate) mod plain;
 use crate::bellman::{Kernel, evaluate_shift};
 use crate::block::{NodeBlock, Sup, Team};
 use crate::error::PiFtError;
-use crate::quadrature::NormalQuadrature;
-use hjbridge_model::CubicSpline;
+use crate::expectation::Smooth;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use anderson::History;
 
 /// Which inner iteration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,11 @@ pub enum Inner {
     Damped,
     /// Newton with halving of steps that do not shrink the defect.
     Newton,
+    /// Damped, accelerated from the last `depth` differences at each node (at most d are of use), safeguarded.
+    Anderson {
+        /// Differences kept; 0 is `Damped`.
+        depth: usize,
+    },
     /// Plain while rho_k < 1 over the grid, Newton otherwise and when plain is too slow for the tolerance.
     #[default]
     Auto,
@@ -43,6 +50,13 @@ pub enum InnerRule {
         /// Most updates; more is an error, not a loop.
         max: usize,
     },
+    /// Until the error of the policy is below the square of the step: |lam grad G - D| / (1 - rho_+), a bound on |D^(m) - D*|
+    /// for any iteration (I - lam D^2 G >= 1 - rho_+), in terms of u at most (1 - a_k)^2 max(1, sup |u^(m) - s|). 1 - a_k is the
+    /// step in the time of the noise, int b. At least one update is made. Where rho_+ >= 1 over the grid the curvature of G met takes its place, an estimate.
+    BelowStep {
+        /// Most updates; more is an error.
+        max: usize,
+    },
 }
 
 impl Default for InnerRule {
@@ -57,6 +71,7 @@ impl InnerRule {
             InnerRule::Tolerance { tol, .. } if !(tol > 0.0 && tol < 1.0) => {
                 Err(PiFtError::invalid("rule.tolerance.tol", tol, "between 0 and 1"))
             }
+            InnerRule::BelowStep { max: 0 } => Err(PiFtError::invalid("rule.below_step.max", 0, "at least 1")),
             InnerRule::Tolerance { max: 0, .. } => Err(PiFtError::invalid("rule.tolerance.max", 0, "at least 1")),
             _ => Ok(()),
         }
@@ -69,6 +84,8 @@ pub(crate) enum Running {
     Plain,
     Damped(f64),
     Newton,
+    /// Damping and depth.
+    Anderson(f64, usize),
 }
 
 impl Running {
@@ -77,6 +94,7 @@ impl Running {
             Running::Plain => "plain",
             Running::Damped(_) => "damped",
             Running::Newton => "newton",
+            Running::Anderson(..) => "anderson",
         }
     }
 
@@ -85,6 +103,7 @@ impl Running {
             Inner::Plain => Running::Plain,
             Inner::Damped => Running::Damped(damped::weight(rho_plus.min(1.0), rho_minus)),
             Inner::Newton => Running::Newton,
+            Inner::Anderson { depth } => Running::Anderson(damped::weight(rho_plus.min(1.0), rho_minus), depth),
             Inner::Auto if rho_plus.max(rho_minus) < 1.0 => Running::Plain,
             Inner::Auto => Running::Newton,
         }
@@ -97,6 +116,10 @@ pub(crate) struct Outcome {
     pub iterations: usize,
     /// sup |D^(m+1) - D^(m)| for m = 0, 1, ..., the last one proposed but not made.
     pub updates: Vec<Sup>,
+    /// sup |lam grad G - D^(m)|.
+    pub defects: Vec<Sup>,
+    /// Bound on sup |D^(m) - D*| of the last iterate.
+    pub error_bound: f64,
     /// Largest |D^(m)| met, the scale of the updates.
     pub scale: Sup,
 }
@@ -107,11 +130,12 @@ pub(crate) type Observer<'a> = dyn FnMut(usize, &[NodeBlock]) -> Result<(), PiFt
 /// What the iteration works with at a step.
 pub(crate) struct Problem<'a> {
     pub kernel: Kernel,
-    pub next: &'a CubicSpline,
-    pub quadrature: &'a NormalQuadrature,
+    pub smooth: Smooth<'a>,
     pub team: &'a Team,
     /// D = this times (u - s).
     pub shift_per_control: f64,
+    /// 1 - a_k.
+    pub step: f64,
     /// lam times the extreme curvatures of V_{k+1} over the grid.
     pub rho_plus: f64,
     pub rho_minus: f64,
@@ -131,9 +155,11 @@ impl Problem<'_> {
         let mut running = if untouched { Running::Plain } else { Running::choose(inner, self.rho_plus, self.rho_minus) };
         let mut limit = match rule {
             InnerRule::Fixed(m) => m,
-            InnerRule::Tolerance { max, .. } => max,
+            InnerRule::Tolerance { max, .. } | InnerRule::BelowStep { max } => max,
         };
         let mut updates: Vec<Sup> = Vec::new();
+        let mut defects: Vec<Sup> = Vec::new();
+        let mut error_bound;
         let mut scale = Sup::default();
         let mut m = 0;
         loop {
@@ -142,7 +168,7 @@ impl Problem<'_> {
                 if m > 0 {
                     block.apply_update();
                 }
-                evaluate_shift(block, &self.kernel, self.next, self.quadrature);
+                evaluate_shift(block, &self.kernel, self.smooth);
                 self.propose(block, running);
             });
             if m == 0 {
@@ -153,23 +179,37 @@ impl Problem<'_> {
             }
             seen(m, blocks)?;
             if lam == 0.0 {
-                return Ok(Outcome { running, iterations: 0, updates: vec![Sup::default()], scale });
+                let none = vec![Sup::default()];
+                return Ok(Outcome { running, iterations: 0, updates: none.clone(), defects: none, error_bound: 0.0, scale });
             }
             self.check_refused(blocks)?;
             let mut update = Sup::default();
             let mut shift = Sup::default();
+            let mut defect = Sup::default();
             for block in blocks.iter() {
                 update.join(block.update_sup);
                 shift.join(block.shift_sup);
+                defect.join(block.defect_sup);
             }
             scale.join(shift);
             updates.push(update);
+            defects.push(defect);
+            error_bound = defect.all / (1.0 - self.convexity(blocks));
             let tolerance = match rule {
                 InnerRule::Fixed(n) if m == n => break,
                 InnerRule::Fixed(_) => 0.0,
                 InnerRule::Tolerance { tol, .. } => tol * self.shift_per_control.max(shift.all),
+                InnerRule::BelowStep { .. } => self.step * self.step * self.shift_per_control.max(shift.all),
             };
-            if matches!(rule, InnerRule::Tolerance { .. }) && update.all <= tolerance {
+            // an Anderson step that is being taken back may be short by accident: its defect must be small too
+            let reached = match rule {
+                InnerRule::Fixed(_) => false,
+                InnerRule::Tolerance { .. } => {
+                    update.all.max(if let Running::Anderson(w, _) = running { w * defect.all } else { 0.0 }) <= tolerance
+                }
+                InnerRule::BelowStep { .. } => m > 0 && error_bound <= tolerance,
+            };
+            if reached {
                 break;
             }
             let first = updates[0].all;
@@ -204,7 +244,7 @@ impl Problem<'_> {
             check_finite(blocks, self.kernel.k)?;
             self.check_concave(blocks)?;
         }
-        Ok(Outcome { running, iterations: m, updates, scale })
+        Ok(Outcome { running, iterations: m, updates, defects, error_bound, scale })
     }
 
     /// Write the next update into the block.
@@ -213,10 +253,21 @@ impl Problem<'_> {
         match running {
             Running::Plain => plain::propose(block, lam),
             Running::Damped(w) => damped::propose(block, lam, w),
+            Running::Anderson(w, depth) => anderson::propose(block, lam, w, depth),
             Running::Newton => block.refused = newton::propose(block, lam).is_err(),
         }
+        block.defect_sup = block.defect(lam);
         block.update_sup = block.sup_norm(&block.update);
         block.shift_sup = block.sup_norm(&block.shift);
+    }
+
+    /// Upper bound on lam lambda_max(D^2 G), below 1: over the grid, or where that says nothing at the points met.
+    fn convexity(&self, blocks: &[NodeBlock]) -> f64 {
+        if self.rho_plus < 1.0 {
+            return self.rho_plus;
+        }
+        let met = blocks.iter().map(|b| b.steepest(self.kernel.lam).1).fold(0.0, f64::max);
+        met.min(1.0 - f64::EPSILON)
     }
 
     /// Refuse when Newton met a node where I - lam D^2 G is not positive definite.

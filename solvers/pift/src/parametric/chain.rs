@@ -81,8 +81,7 @@ impl<'a> SampledChain<'a> {
 
     /// Check that a policy is one for this chain.
     pub(crate) fn check(&self, policy: &dyn Policy) -> Result<(), ParametricError> {
-        for (field, found, expected) in
-            [("policy.dim", policy.dim(), self.dim()), ("policy.steps", policy.steps(), self.steps())]
+        for (field, found, expected) in [("policy.dim", policy.dim(), self.dim()), ("policy.steps", policy.steps(), self.steps())]
         {
             if found != expected {
                 return Err(ParametricError::invalid(field, found, format!("{expected}, that of the chain")));
@@ -93,10 +92,15 @@ impl<'a> SampledChain<'a> {
 
     /// (Ds_k(y))' p at each point.
     ///
-    /// By a central difference along p, exact to O(1e-10) relative: the score of a law has a symmetric Jacobian, so that its
+    /// By the score's own derivative where it knows it (a network, whose Jacobian is not symmetric). Otherwise
+    /// by a central difference along p, exact to O(1e-10) relative: the score of a law has a symmetric Jacobian, so that its
     /// transpose times p is its derivative along p.
     fn score_vjp(&self, k: usize, y: Points<'_>, p: Points<'_>) -> PointBlock {
         let (d, n) = (y.dim(), y.len());
+        let mut out = PointBlock::zeros(d, n);
+        if self.steps[k].score_vjp(y, p, out.as_mut()) {
+            return out;
+        }
         let mut scale = vec![0.0; n];
         for i in 0..d {
             for (s, p) in scale.iter_mut().zip(p.coord(i)) {
@@ -116,7 +120,6 @@ impl<'a> SampledChain<'a> {
         }
         let mut scores = PointBlock::zeros(d, 2 * n);
         self.steps[k].score(both.as_points(), scores.as_mut());
-        let mut out = PointBlock::zeros(d, n);
         for i in 0..d {
             let (up, down) = scores.coord(i).split_at(n);
             for (j, o) in out.as_mut().coord_mut(i).iter_mut().enumerate() {
@@ -277,6 +280,15 @@ impl<'a> SampledChain<'a> {
         Ok(all)
     }
 
+    /// Y_0, ..., Y_N of `paths` paths under `policy`, the paths of [`SampledChain::evaluate`] with the same seed.
+    ///
+    /// # Errors
+    /// `Invalid` for another chain's policy, `NonFinite`.
+    pub fn sample(&self, policy: &dyn Policy, paths: usize, seed: u64) -> Result<Vec<PointBlock>, ParametricError> {
+        self.check(policy)?;
+        self.states(policy, paths, &Noise::new(seed, Purpose::Paths, EVALUATION))
+    }
+
     /// States of the pre-trained chain and their scores, k = 0..N-1.
     pub(crate) fn pretrained_states(&self, count: usize, seed: u64) -> Result<Vec<(PointBlock, PointBlock)>, ParametricError> {
         if count < 2 {
@@ -296,6 +308,9 @@ impl<'a> SampledChain<'a> {
             .collect())
     }
 }
+
+/// Round of the noise of an evaluation; training uses smaller ones.
+pub(crate) const EVALUATION: u64 = u64::MAX;
 
 /// Length of the difference in the state.
 const DIFFERENCE: f64 = 1e-5;

@@ -56,7 +56,8 @@ pub enum ParametricError {
     /// The inner iteration did not reach its tolerance.
     #[error(
         "step {step}: {iterations} updates ended with |D^(m+1) - D^(m)| = {update:.3e} > {tolerance:.3e} in L2 of the states \
-         (ratio of the last two {contraction:.3}, damping {damping:.3}): more steps N, a larger kl_weight, or a reward less convex"
+         (ratio of the last two {contraction:.3}, damping {damping:.3}): more steps N, a larger kl_weight or a less convex reward; \
+         a larger ridge where features grow or oscillate beyond the states"
     )]
     NoConvergence {
         /// Step k of the chain.

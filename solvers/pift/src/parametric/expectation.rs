@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// How the expectation over W is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Expectation {
+pub enum ExpectationRule {
     /// Gauss-Hermite with 6 nodes per axis for d <= 2, two samples beyond.
     #[default]
     Auto,
@@ -50,22 +50,22 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    pub(crate) fn new(expectation: Expectation, dim: usize, seed: u64) -> Result<Self, ParametricError> {
+    pub(crate) fn new(expectation: ExpectationRule, dim: usize, seed: u64) -> Result<Self, ParametricError> {
         let expectation = match expectation {
-            Expectation::Auto if dim <= 2 => Expectation::GaussHermite { nodes: 6 },
-            Expectation::Auto => Expectation::Sampling { draws: 2 },
+            ExpectationRule::Auto if dim <= 2 => ExpectationRule::GaussHermite { nodes: 6 },
+            ExpectationRule::Auto => ExpectationRule::Sampling { draws: 2 },
             other => other,
         };
         match expectation {
-            Expectation::Sampling { draws } => {
-                if draws == 0 || draws % 2 == 1 {
+            ExpectationRule::Sampling { draws } => {
+                if draws == 0 || !draws.is_multiple_of(2) {
                     let allowed = "an even number of at least 2 (antithetic pairs)";
                     return Err(ParametricError::invalid("expectation.draws", draws, allowed));
                 }
                 Ok(Rule::Samples { draws, noise: Noise::new(seed, Purpose::Expectation, 0) })
             }
-            Expectation::GaussHermite { .. } | Expectation::Auto => {
-                let per_axis = if let Expectation::GaussHermite { nodes } = expectation { nodes } else { 6 };
+            ExpectationRule::GaussHermite { .. } | ExpectationRule::Auto => {
+                let per_axis = if let ExpectationRule::GaussHermite { nodes } = expectation { nodes } else { 6 };
                 let (nodes, mut weights) = standard_normal_rule(per_axis, dim)?;
                 if nodes.len() > 4096 {
                     let allowed = format!("at most 4096 points in all; here {}: use sampling", nodes.len());

@@ -14,10 +14,10 @@
 
 use super::ParametricError;
 use super::chain::{BLOCK, SampledChain};
-use super::expectation::{Expectation, GradientRule, Rule, Target};
+use super::expectation::{ExpectationRule, GradientRule, Rule, Target};
 use super::linear::LinearPolicy;
 use super::noise::{Noise, Purpose};
-use super::objective::check_paths;
+use super::objective::{ObjectiveInfo, check_paths};
 use super::policy::{Policy, StateAt};
 use super::pretrained::Pretrained;
 use super::regression::Design;
@@ -50,12 +50,13 @@ pub struct LeastSquaresParams {
     /// What stands for grad V_{k+1}.
     pub gradient: GradientRule,
     /// E over W.
-    pub expectation: Expectation,
+    pub expectation: ExpectationRule,
     /// The inner iteration ends when |D^(m+1) - D^(m)| <= tolerance |D^(m+1)| in L2 of the states.
     pub tolerance: f64,
     /// Most inner iterations; more is an error.
     pub max_iterations: usize,
-    /// Ridge relative to the largest singular value of the features over the states.
+    /// Ridge relative to the largest singular value of the features over the states. Next to nothing for polynomials and bells;
+    /// about 1e-3 for cosines, whose combinations otherwise run away where there are few states.
     pub ridge: f64,
     /// Backward sweeps; more than one when the states follow the policy.
     pub sweeps: usize,
@@ -68,7 +69,7 @@ impl Default for LeastSquaresParams {
             seed: 1,
             states: StateLaw::default(),
             gradient: GradientRule::default(),
-            expectation: Expectation::default(),
+            expectation: ExpectationRule::default(),
             tolerance: 1e-8,
             max_iterations: 100,
             ridge: 1e-8,
@@ -132,6 +133,8 @@ pub struct LeastSquaresState {
     pub remaining: usize,
     /// The steps done.
     pub info: Vec<FitInfo>,
+    /// What the policy achieved before the first sweep and after each one, on paths that are not those of the fits.
+    pub achieved: Vec<ObjectiveInfo>,
     /// The policy at the beginning of the sweep, whose paths give the states.
     rollout: Option<LinearPolicy>,
 }
@@ -177,11 +180,22 @@ impl<'a> LeastSquares<'a> {
     pub fn start(&self, policy: LinearPolicy) -> Result<LeastSquaresState, ParametricError> {
         self.chain.check(&policy)?;
         let rollout = self.rollout_of(&policy);
-        Ok(LeastSquaresState { policy, sweep: 0, remaining: self.chain.steps(), info: Vec::new(), rollout })
+        Ok(LeastSquaresState { policy, sweep: 0, remaining: self.chain.steps(), info: Vec::new(), achieved: Vec::new(), rollout })
     }
 
     fn rollout_of(&self, policy: &LinearPolicy) -> Option<LinearPolicy> {
         (self.params.states == StateLaw::Current).then(|| policy.clone())
+    }
+
+    /// Y_0, ..., Y_N of the sweep at hand, the data of the regressions.
+    ///
+    /// # Errors
+    /// `NonFinite`.
+    pub fn states(&self, state: &LeastSquaresState) -> Result<Vec<PointBlock>, ParametricError> {
+        let pretrained = Pretrained { dim: self.chain.dim(), steps: self.chain.steps() };
+        let rollout: &dyn Policy = state.rollout.as_ref().map_or(&pretrained, |p| p);
+        let noise = Noise::new(self.params.seed, Purpose::Paths, state.sweep as u64);
+        self.chain.states(rollout, self.params.paths, &noise)
     }
 
     /// Train to the end; `progress` sees the state after every step.
@@ -195,11 +209,12 @@ impl<'a> LeastSquares<'a> {
     ) -> Result<LeastSquaresInfo, ParametricError> {
         self.chain.check(&state.policy)?;
         let mut fitted = 0;
+        let evaluate = |policy: &LinearPolicy| self.chain.evaluate(policy, self.params.paths, self.params.seed);
+        if state.achieved.is_empty() {
+            state.achieved.push(evaluate(&state.policy)?);
+        }
         while state.sweep < self.params.sweeps {
-            let pretrained = Pretrained { dim: self.chain.dim(), steps: self.chain.steps() };
-            let rollout: &dyn Policy = state.rollout.as_ref().map_or(&pretrained, |p| p);
-            let noise = Noise::new(self.params.seed, Purpose::Paths, state.sweep as u64);
-            let states = self.chain.states(rollout, self.params.paths, &noise)?;
+            let states = self.states(state)?;
             while state.remaining > 0 {
                 if self.interrupt.is_some_and(|f| f.load(Ordering::Relaxed)) {
                     return Ok(LeastSquaresInfo { finished: false, fitted });
@@ -211,6 +226,7 @@ impl<'a> LeastSquares<'a> {
                 fitted += 1;
                 progress(state);
             }
+            state.achieved.push(evaluate(&state.policy)?);
             state.sweep += 1;
             if state.sweep < self.params.sweeps {
                 state.remaining = self.chain.steps();
@@ -250,6 +266,7 @@ impl<'a> LeastSquares<'a> {
             residual: 0.0,
         };
         let mut before: Option<(PointBlock, PointBlock)> = None;
+        let mut damped_at = 0;
         loop {
             let targets = {
                 let target = Target {
@@ -314,8 +331,10 @@ impl<'a> LeastSquares<'a> {
                     damping: info.damping,
                 });
             }
-            if ratio >= 0.95 {
+            // a damping shows in the update after the next
+            if ratio >= 0.95 && m >= damped_at + 2 {
                 info.damping *= 0.5;
+                damped_at = m;
             }
         }
     }
@@ -352,19 +371,14 @@ fn own_coord(mut own: hjbridge_model::PointsMut<'_>, i: usize, m: &[f64], g: &[f
 
 /// sqrt of the mean over n points of |a - b|^2; b empty is zero.
 fn rms(a: &[f64], b: &[f64], n: usize) -> f64 {
-    let sum: f64 = if b.is_empty() {
-        a.iter().map(|a| a * a).sum()
-    } else {
-        a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
-    };
+    let sum: f64 = if b.is_empty() { a.iter().map(|a| a * a).sum() } else { a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum() };
     (sum / n as f64).sqrt()
 }
 
 /// max over the points of |a - a'| / |b - b'|, where the denominator is not small.
 fn largest_ratio(a: &PointBlock, a_old: &PointBlock, b: &PointBlock, b_old: &PointBlock) -> f64 {
-    let squared = |x: &PointBlock, y: &PointBlock, j: usize| {
-        (0..x.dim()).map(|i| (x.coord(i)[j] - y.coord(i)[j]).powi(2)).sum::<f64>()
-    };
+    let squared =
+        |x: &PointBlock, y: &PointBlock, j: usize| (0..x.dim()).map(|i| (x.coord(i)[j] - y.coord(i)[j]).powi(2)).sum::<f64>();
     let bottoms: Vec<f64> = (0..b.len()).map(|j| squared(b, b_old, j)).collect();
     let top = bottoms.iter().fold(0.0, |m: f64, &x| m.max(x));
     let scale = b.data().iter().fold(0.0, |m: f64, x| m.max(x * x));

@@ -37,7 +37,7 @@ mod regression;
 pub use ascent::{Ascent, AscentInfo, AscentIteration, AscentParams, AscentState, Direction, Estimator, NoiseRule, StoppedBy};
 pub use chain::SampledChain;
 pub use error::ParametricError;
-pub use expectation::{Expectation, GradientRule};
+pub use expectation::{ExpectationRule, GradientRule};
 pub use features::FeatureSpec;
 pub use feedback::PolicyFeedback;
 pub use least_squares::{FitInfo, LeastSquares, LeastSquaresInfo, LeastSquaresParams, LeastSquaresState, StateLaw};

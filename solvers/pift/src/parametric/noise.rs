@@ -25,7 +25,7 @@ pub(crate) enum Purpose {
 /// The numbers of one (seed, purpose, round).
 #[derive(Clone, Debug)]
 pub(crate) struct Noise {
-    base: ChaCha8Rng,
+    key: [u8; 32],
 }
 
 /// Position of the initial state among the steps.
@@ -39,11 +39,11 @@ impl Noise {
         key[8..16].copy_from_slice(&(purpose as u64).to_le_bytes());
         key[16..24].copy_from_slice(&round.to_le_bytes());
         key[24..].copy_from_slice(b"pi-ft-v1");
-        Noise { base: ChaCha8Rng::from_seed(key) }
+        Noise { key }
     }
 
     fn at(&self, stream: u64, position: u128) -> ChaCha8Rng {
-        let mut rng = self.base.clone();
+        let mut rng = ChaCha8Rng::from_seed(self.key);
         rng.set_stream(stream);
         rng.set_word_pos(position << 32);
         rng
@@ -66,7 +66,7 @@ impl Noise {
                 w.iter_mut().for_each(|w| *w = StandardNormal.sample(&mut rng));
                 drawn = Some(path / 2);
             }
-            let sign = if path % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = if path.is_multiple_of(2) { 1.0 } else { -1.0 };
             for (i, w) in w.iter().enumerate() {
                 out.coord_mut(i)[j] = sign * w;
             }

@@ -11,7 +11,7 @@
 //! once the policy is (X then hardly varies), and low-biased before.
 
 use super::ParametricError;
-use super::chain::{BLOCK, SampledChain};
+use super::chain::{BLOCK, EVALUATION, SampledChain};
 use super::noise::{Noise, Purpose};
 use super::policy::Policy;
 use rayon::prelude::*;
@@ -34,6 +34,20 @@ impl Mean {
         let mean = pairs.iter().sum::<f64>() / n;
         let variance = pairs.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
         Mean { mean, standard_error: (variance / n).sqrt() }
+    }
+
+    /// The same with a variate of mean zero subtracted by the coefficient of least variance over the pairs.
+    pub(crate) fn with_variate(values: &[f64], variate: &[f64]) -> Mean {
+        let (x, m) = (Mean::of_pairs(values), Mean::of_pairs(variate));
+        let (mut both, mut square) = (0.0, 0.0);
+        for (v, w) in values.chunks_exact(2).zip(variate.chunks_exact(2)) {
+            let (a, b) = (0.5 * (v[0] + v[1]) - x.mean, 0.5 * (w[0] + w[1]) - m.mean);
+            both += a * b;
+            square += b * b;
+        }
+        let c = if square > 0.0 { both / square } else { 0.0 };
+        let rest: Vec<f64> = values.iter().zip(variate).map(|(v, w)| v - c * w).collect();
+        Mean::of_pairs(&rest)
     }
 }
 
@@ -66,9 +80,9 @@ impl Totals {
 pub struct ObjectiveInfo {
     /// Paths.
     pub paths: usize,
-    /// J, by the mean of X with the martingale.
+    /// J, by the mean of reward minus cost with the martingale as control variate, its coefficient fitted.
     pub objective: Mean,
-    /// J, by the mean of reward minus cost: the same mean, a larger error.
+    /// J, by the mean of reward minus cost: a larger error.
     pub plain: Mean,
     /// E r(Y_N).
     pub reward: Mean,
@@ -95,8 +109,7 @@ impl<'a> SampledChain<'a> {
 
     pub(crate) fn totals_of(&self, paths: &super::chain::Paths) -> Totals {
         let n = paths.reward.len();
-        let mut totals =
-            Totals { reward: paths.reward.clone(), cost: vec![0.0; n], kl: vec![0.0; n], martingale: vec![0.0; n] };
+        let mut totals = Totals { reward: paths.reward.clone(), cost: vec![0.0; n], kl: vec![0.0; n], martingale: vec![0.0; n] };
         for (i, (cost, martingale)) in paths.cost.iter().zip(&paths.martingale).enumerate() {
             let beta = self.step(paths.start + i).kl_weight;
             for j in 0..n {
@@ -131,7 +144,7 @@ impl<'a> SampledChain<'a> {
         });
         ObjectiveInfo {
             paths: x.len(),
-            objective: Mean::of_pairs(&x),
+            objective: Mean::with_variate(&totals.objective(false), &totals.martingale),
             plain: Mean::of_pairs(&totals.objective(false)),
             reward: Mean::of_pairs(&totals.reward),
             kl: Mean::of_pairs(&totals.kl),
@@ -140,12 +153,9 @@ impl<'a> SampledChain<'a> {
     }
 }
 
-/// Round of the noise of an evaluation; training uses the smaller ones.
-const EVALUATION: u64 = u64::MAX;
-
 /// Pairs, at least two of them.
 pub(crate) fn check_paths(paths: usize) -> Result<(), ParametricError> {
-    if paths < 4 || paths % 2 == 1 {
+    if paths < 4 || !paths.is_multiple_of(2) {
         return Err(ParametricError::invalid("paths", paths, "an even number of at least 4 (antithetic pairs)"));
     }
     Ok(())

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use crate::ensemble::Ensemble;
 use crate::error::RolloutError;
-use crate::multilevel::pair::{Payoff, run_pairs, validate_coupling};
+use crate::multilevel::pair::{Payoff, run_pairs, validate_coupling, validate_expansion};
 use crate::noise::LANES;
 use crate::params::RolloutParams;
 use crate::reduce::{Estimate, Moments};
@@ -53,13 +53,16 @@ pub struct WeakExtrapolationInfo {
 /// are not used.
 ///
 /// # Errors
-/// Sobol points, too many steps, an interrupt before the first block of 64 paths was done; otherwise as [`Ensemble::run`].
+/// A scheme whose error on equal steps has no such expansion ([`SdeScheme::expands`]: DDIM, and the ancestral sampler with the
+/// posterior variance, where it is h log(1/h); on unequal steps the order is for the caller to judge); Sobol points, too many
+/// steps, an interrupt before the first block of 64 paths was done; otherwise as [`Ensemble::run`].
 pub fn weak_extrapolation<S: SdeScheme>(
     ensemble: &Ensemble<'_, S>,
     payoff: Option<&Payoff<'_>>,
 ) -> Result<(WeakExtrapolation, WeakExtrapolationInfo), RolloutError> {
     let start = Instant::now();
     validate_coupling(ensemble)?;
+    validate_expansion(ensemble)?;
     let base = ensemble.params().clone();
     let coarse = RolloutParams { coarsening: 2 * base.coarsening, ..base.clone() };
     let fine = RolloutParams { steps: 2 * base.steps, ..base.clone() };
@@ -70,9 +73,9 @@ pub fn weak_extrapolation<S: SdeScheme>(
     let blocks = base.paths.div_ceil(LANES) as u64;
     let mut moments = Moments::new(4);
     let (fine, coarse) = (ensemble.with_size(fine)?, ensemble.with_size(coarse)?);
-    let done = run_pairs(&fine, Some(&coarse), 0..blocks, payoff, 1.0 / weight, &mut moments)?;
+    let done = run_pairs(&fine, Some(&coarse), 0..blocks, payoff, 1.0 / weight, &mut moments, &|_| ())?;
     if done == 0 {
-        return Err(RolloutError::invalid("number of samples", 0, "at least 2: interrupted too early"));
+        return Err(RolloutError::Interrupted { paths: 0 });
     }
     let estimates = moments.mean();
     if estimates.iter().any(|e| !(e.mean.is_finite() && e.standard_error.is_finite())) {

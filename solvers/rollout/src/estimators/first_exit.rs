@@ -87,7 +87,13 @@ impl PreparedFunctional for Prepared<'_> {
         for (target, touched) in self.targets.iter().zip(&mut touched) {
             target.value(step.before, &mut before);
             target.value(step.after, &mut after);
-            let rate = if self.bridge { squared_noise(*target, step) } else { [0.0; LANES] };
+            let rate = if self.bridge {
+                let mut gradient = PointBlock::zeros(step.before.dim(), LANES);
+                target.gradient(step.before, gradient.as_mut());
+                squared_noise(gradient.as_points(), step)
+            } else {
+                [0.0; LANES]
+            };
             for lane in 0..LANES {
                 touched[lane] = crossing(before[lane], after[lane], step.step_length * rate[lane]);
             }
@@ -117,7 +123,7 @@ impl PreparedFunctional for Prepared<'_> {
 
 /// The chance that a path at the levels a and b, one step apart, has touched level 0 in between, where the level has this
 /// variance over the step. NaN, which the run reports, when a level is not a number.
-fn crossing(a: f64, b: f64, variance: f64) -> f64 {
+pub fn crossing(a: f64, b: f64, variance: f64) -> f64 {
     if a.is_nan() || b.is_nan() {
         f64::NAN
     } else if a <= 0.0 || b <= 0.0 {
@@ -129,11 +135,9 @@ fn crossing(a: f64, b: f64, variance: f64) -> f64 {
     }
 }
 
-/// |sigma' grad level|^2 at X_k.
-fn squared_noise(target: &dyn ScalarField, step: &StepView<'_>) -> [f64; LANES] {
+/// |sigma' grad level|^2 at X_k, from the gradient there; times the length of the step it is the level's variance.
+pub fn squared_noise(gradient: Points<'_>, step: &StepView<'_>) -> [f64; LANES] {
     let (d, q) = (step.before.dim(), step.noise.dim());
-    let mut gradient = PointBlock::zeros(d, LANES);
-    target.gradient(step.before, gradient.as_mut());
     let mut out = [0.0; LANES];
     match &step.level.diffusion {
         MatrixCoefficient::Scaled(s) => {

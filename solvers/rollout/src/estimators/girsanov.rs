@@ -13,10 +13,11 @@
 
 use hjbridge_model::{Feedback, MatrixCoefficient, PointBlock, PointsMut, VectorField};
 
-use crate::closed_loop::ClosedLoop;
+use crate::closed_loop::{ClosedLoop, add_product};
 use crate::error::RolloutError;
 use crate::functional::{PathFunctional, PreparedFunctional, StepView};
 use crate::noise::LANES;
+use crate::sweep;
 
 /// Two numbers per path: log dP_ref/dP_v and (1/2) int |theta|^2 dt.
 #[derive(Clone, Copy)]
@@ -66,7 +67,13 @@ impl PreparedFunctional for Prepared<'_> {
             }
         }
         // G (v - v_ref), then theta.
-        let drift = product(&step.level.control_matrix, d, step, v);
+        let mut drift = PointBlock::zeros(d, LANES);
+        match &step.level.control_matrix {
+            MatrixCoefficient::Scaled(c) => sweep::add_scaled(drift.data_mut(), *c, v.data()),
+            MatrixCoefficient::Field(g) => {
+                add_product(g.as_ref(), step.before, m, v.data(), 1.0, &mut Vec::new(), drift.data_mut());
+            }
+        }
         let theta = match &step.level.diffusion {
             MatrixCoefficient::Scaled(s) => {
                 let mut theta = drift;
@@ -92,29 +99,6 @@ impl PreparedFunctional for Prepared<'_> {
         }
         for (kl, s) in values.coord_mut(1).iter_mut().zip(square) {
             *kl += 0.5 * h * s;
-        }
-    }
-}
-
-/// G u.
-fn product(g: &MatrixCoefficient<'_>, rows: usize, step: &StepView<'_>, mut u: PointBlock) -> PointBlock {
-    match g {
-        MatrixCoefficient::Scaled(c) => {
-            u.data_mut().iter_mut().for_each(|u| *u *= c);
-            u
-        }
-        MatrixCoefficient::Field(field) => {
-            let columns = u.dim();
-            let mut matrix = PointBlock::zeros(rows * columns, LANES);
-            field.eval(step.before, matrix.as_mut());
-            let mut out = PointBlock::zeros(rows, LANES);
-            for ij in 0..rows * columns {
-                let (i, j) = (ij / columns, ij % columns);
-                for ((o, g), u) in out.as_mut().coord_mut(i).iter_mut().zip(matrix.coord(ij)).zip(u.coord(j)) {
-                    *o += g * u;
-                }
-            }
-            out
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::error::RolloutError;
 use crate::estimators::GirsanovWeight;
 use crate::params::RolloutInfo;
 use crate::ranks::{from_bytes, to_bytes};
-use crate::reduce::{Estimate, FinishedPaths, LogMean, Reducer, ScalarMoments, pair_means};
+use crate::reduce::{Estimate, FinishedPaths, LogMean, Reducer, ScalarMoments, log_pair_means, pair_means};
 use crate::scheme::SdeScheme;
 
 /// What to estimate.
@@ -64,7 +64,8 @@ pub struct ImportanceInfo {
 /// standard error of V.
 ///
 /// # Errors
-/// A scheme that does not follow a Brownian path (strong order 0), whose chain has another density; a temperature that is zero or not finite; a control that acts where there is no noise; otherwise as [`Ensemble::run`].
+/// A scheme that does not follow the equation ([`SdeScheme::FOLLOWS_EQUATION`]), whose chain has another density; a temperature
+/// that is zero or not finite; a control that acts where there is no noise; otherwise as [`Ensemble::run`].
 pub fn exponential_mean<'a, S: SdeScheme>(
     ensemble: &Ensemble<'a, S>,
     reference: &dyn Feedback,
@@ -74,8 +75,9 @@ pub fn exponential_mean<'a, S: SdeScheme>(
     if !(temperature.is_finite() && temperature != 0.0) {
         return Err(RolloutError::invalid("importance.temperature", temperature, "finite and not 0"));
     }
-    if S::STRONG_ORDER <= 0.0 {
-        return Err(RolloutError::invalid("scheme", S::NAME, "one with a strong order: weights are those of its Brownian path"));
+    if !S::FOLLOWS_EQUATION {
+        let allowed = "one that follows the equation: weights are those of its Brownian path";
+        return Err(RolloutError::invalid("scheme", S::NAME, allowed));
     }
     let girsanov = GirsanovWeight::new(reference);
     let place = ensemble.functional_values();
@@ -156,10 +158,4 @@ impl Reducer for WeightReducer {
         let (exponential, weight, divergence) = from_bytes(bytes)?;
         Some(WeightReducer { exponential, weight, divergence, ..*self })
     }
-}
-
-/// log of the mean of exp over each pair.
-fn log_pair_means(a: &[f64]) -> Vec<f64> {
-    let pair = |p: &[f64]| p[0].max(p[1]) + (0.5 * (1.0 + (-(p[0] - p[1]).abs()).exp())).ln();
-    a.chunks_exact(2).map(pair).collect()
 }

@@ -19,6 +19,6 @@ pub use control_variate::{
     Coefficient, ControlVariateEstimate, ControlVariateInfo, ControlVariateParams, StochasticIntegral, control_variate,
 };
 pub use extrapolation::{WeakExtrapolation, WeakExtrapolationInfo, weak_extrapolation};
-pub use first_exit::{FirstExit, FirstExitEstimate, FirstExitInfo, first_exit};
+pub use first_exit::{FirstExit, FirstExitEstimate, FirstExitInfo, crossing, first_exit, squared_noise};
 pub use girsanov::GirsanovWeight;
 pub use importance::{ImportanceEstimate, ImportanceInfo, ImportanceParams, exponential_mean};

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::ensemble::Ensemble;
 use crate::error::RolloutError;
-use crate::multilevel::pair::{Payoff, run_pairs, samples_per_block, validate_coupling};
+use crate::multilevel::pair::{Payoff, run_pairs, samples_per_block, validate_coupling, validate_expansion};
 use crate::multilevel::params::MultilevelParams;
 use crate::params::RolloutParams;
 use crate::reduce::{Estimate, Moments};
@@ -109,12 +109,26 @@ impl Level {
 /// Cost: see the [module](crate::multilevel). Requirements: a scheme that follows its Brownian path (strong order > 0).
 ///
 /// # Errors
-/// Parameters out of range, Sobol points, a scheme without a strong order; otherwise as [`Ensemble::run`]. Missing the
-/// accuracy is not an error: see [`MultilevelInfo::converged`].
+/// Parameters out of range, Sobol points, a scheme without a strong order, or with extrapolation one whose error has no expansion;
+/// an interrupt before two levels have samples; otherwise as [`Ensemble::run`]. Missing the accuracy is not an error: see
+/// [`MultilevelInfo::converged`].
 pub fn multilevel<S: SdeScheme>(
     ensemble: &Ensemble<'_, S>,
     params: &MultilevelParams,
     payoff: Option<&Payoff<'_>>,
+) -> Result<(MultilevelEstimate, MultilevelInfo), RolloutError> {
+    multilevel_watched(ensemble, params, payoff, &|_, _| ())
+}
+
+/// [`multilevel`]; `progress` sees the steps of all paths done so far and those planned at present.
+///
+/// # Errors
+/// As [`multilevel`].
+pub fn multilevel_watched<S: SdeScheme>(
+    ensemble: &Ensemble<'_, S>,
+    params: &MultilevelParams,
+    payoff: Option<&Payoff<'_>>,
+    progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<(MultilevelEstimate, MultilevelInfo), RolloutError> {
     let start = Instant::now();
     params.validate()?;
@@ -122,13 +136,17 @@ pub fn multilevel<S: SdeScheme>(
     if S::STRONG_ORDER <= 0.0 {
         return Err(RolloutError::invalid("scheme", S::NAME, "one with a strong order: levels are coupled path by path"));
     }
+    if params.extrapolate {
+        validate_expansion(ensemble)?;
+    }
     let base = ensemble.params();
     let top = base.level.checked_add(params.max_level);
     if top.is_none() || base.coarsening != 1 {
         let found = format!("level {}, coarsening {}", base.level, base.coarsening);
         return Err(RolloutError::invalid("ensemble", found, "coarsening 1, and levels below 2^32"));
     }
-    let mut run = Run { ensemble, params, payoff, per_block: samples_per_block(base.antithetic), levels: Vec::new() };
+    let per_block = samples_per_block(base.antithetic);
+    let mut run = Run { ensemble, params, payoff, progress, per_block, levels: Vec::new() };
     for _ in 0..=params.min_level {
         run.add_level();
     }
@@ -158,6 +176,7 @@ struct Run<'r, 'a, S> {
     ensemble: &'r Ensemble<'a, S>,
     params: &'r MultilevelParams,
     payoff: Option<&'r Payoff<'r>>,
+    progress: &'r (dyn Fn(u64, u64) + Sync),
     per_block: u64,
     levels: Vec<Level>,
 }
@@ -187,21 +206,43 @@ impl<S: SdeScheme> Run<'_, '_, S> {
         self.levels.iter().zip(wanted).map(|(l, &n)| l.cost.saturating_mul(n.max(l.moments.n()))).fold(0, u64::saturating_add)
     }
 
-    /// Bring every level to `wanted` samples; whether an interrupt ended it.
+    /// Bring every level to `wanted` samples, in rounds over all levels so that an interrupted run has some of each; whether an
+    /// interrupt ended it.
     fn sample(&mut self, wanted: &[u64]) -> Result<bool, RolloutError> {
+        /// Rounds at most, and fewest blocks of a level in one: every round prepares the time levels anew.
+        const ROUNDS: (u64, u64) = (8, 64);
+        let planned = self.planned(wanted);
+        let ends: Vec<u64> = wanted.iter().map(|n| n.div_ceil(self.per_block)).collect();
+        let chunk = |(level, end): (&Level, &u64)| end.saturating_sub(level.next_block).div_ceil(ROUNDS.0).max(ROUNDS.1);
+        let chunks: Vec<u64> = self.levels.iter().zip(&ends).map(chunk).collect();
+        for _ in 0..ROUNDS.0 {
+            let next: Vec<u64> =
+                (0..ends.len()).map(|l| ends[l].min(self.levels[l].next_block.saturating_add(chunks[l]))).collect();
+            if self.round(&next, planned)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Bring every level to these blocks; whether an interrupt ended it.
+    fn round(&mut self, ends: &[u64], planned: u64) -> Result<bool, RolloutError> {
         let (base, m) = (self.ensemble.params(), self.params.refinement);
-        for (l, (level, &n)) in self.levels.iter_mut().zip(wanted).enumerate() {
-            let end = n.div_ceil(self.per_block);
+        for (l, &end) in ends.iter().enumerate() {
+            let done: u64 = self.levels.iter().map(|l| l.cost * l.moments.n()).sum();
+            let level = &mut self.levels[l];
             if end <= level.next_block {
                 continue;
             }
+            let (cost, progress) = (level.cost * self.per_block, self.progress);
+            let watch = |blocks: u64| progress(done + blocks * cost, planned);
             let paths = end as usize * crate::noise::LANES;
             let params = RolloutParams { paths, steps: level.steps, level: base.level + l as u32, ..base.clone() };
             let coarse = RolloutParams { steps: level.steps / m as usize, coarsening: m, ..params.clone() };
             let fine = self.ensemble.with_size(params)?;
             let coarse = (l > 0).then(|| self.ensemble.with_size(coarse)).transpose()?;
             let blocks = level.next_block..end;
-            level.next_block = run_pairs(&fine, coarse.as_ref(), blocks, self.payoff, 0.0, &mut level.moments)?;
+            level.next_block = run_pairs(&fine, coarse.as_ref(), blocks, self.payoff, 0.0, &mut level.moments, &watch)?;
             if level.next_block < end {
                 return Ok(true);
             }
@@ -209,7 +250,7 @@ impl<S: SdeScheme> Run<'_, '_, S> {
         Ok(false)
     }
 
-    /// V_l, not below half of what the level under it leads to expect: a small sample may show no difference at all.
+    /// V_l, not below a quarter of what the level under it leads to expect: a small sample may show no difference at all.
     fn variances(&self) -> Vec<f64> {
         let decay = f64::from(self.params.refinement).powf(2.0 * S::STRONG_ORDER.min(1.0));
         let mut out: Vec<f64> = self.levels.iter().map(|l| l.variance(0)).collect();
@@ -264,9 +305,12 @@ impl<S: SdeScheme> Run<'_, '_, S> {
         -points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum::<f64>() / xx
     }
 
-    fn finish(&self, stopped_by: StoppedBy, start: Instant) -> Result<(MultilevelEstimate, MultilevelInfo), RolloutError> {
-        if self.levels.iter().any(|l| l.moments.n() < 2) {
-            return Err(RolloutError::invalid("number of samples", 0, "at least 2 on every level: interrupted too early"));
+    fn finish(&mut self, stopped_by: StoppedBy, start: Instant) -> Result<(MultilevelEstimate, MultilevelInfo), RolloutError> {
+        // An interrupt may have come before the newest levels had samples: the sum then ends below them.
+        let sampled = self.levels.iter().take_while(|l| l.moments.n() >= 2).count();
+        self.levels.truncate(sampled);
+        if sampled < 2 {
+            return Err(RolloutError::Interrupted { paths: self.levels.iter().map(|l| l.moments.n()).sum() });
         }
         let (mut mean, mut squares) = (0.0, 0.0);
         for (l, level) in self.levels.iter().enumerate() {
@@ -294,7 +338,9 @@ impl<S: SdeScheme> Run<'_, '_, S> {
         let plain_path_steps = last.fine_variance / squares * finest_cost;
         let root: f64 = (0..levels.len()).map(|l| self.weight(l) * (levels[l].variance * levels[l].cost as f64).sqrt()).sum();
         // The allocation is met to 1 %, hence the standard error to half of that.
-        let accurate = estimate.standard_error <= 1.01 * self.params.standard_error && estimate.bias <= self.params.bias_bound();
+        let accurate = levels.len() > self.params.min_level as usize
+            && estimate.standard_error <= 1.01 * self.params.standard_error
+            && estimate.bias <= self.params.bias_bound();
         let info = MultilevelInfo {
             alpha: self.rate(&|l| self.levels[l].mean().abs()),
             beta: self.rate(&|l| self.levels[l].variance(0)),

@@ -18,6 +18,6 @@ mod estimator;
 pub(crate) mod pair;
 mod params;
 
-pub use estimator::{MultilevelEstimate, MultilevelInfo, MultilevelLevel, multilevel};
+pub use estimator::{MultilevelEstimate, MultilevelInfo, MultilevelLevel, multilevel, multilevel_watched};
 pub use pair::Payoff;
 pub use params::MultilevelParams;

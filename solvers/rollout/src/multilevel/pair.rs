@@ -5,7 +5,7 @@ use std::ops::Range;
 use hjbridge_model::Points;
 use rayon::prelude::*;
 
-use crate::ensemble::Ensemble;
+use crate::ensemble::{Ensemble, WAVE};
 use crate::error::RolloutError;
 use crate::noise::{LANES, NoiseSource};
 use crate::reduce::{FinishedPaths, Moments, pair_means};
@@ -15,9 +15,6 @@ use crate::simulation::Simulation;
 /// What is averaged: writes one number for each path.
 pub type Payoff<'a> = dyn Fn(&FinishedPaths<'_>, &mut [f64]) + Sync + 'a;
 
-/// Blocks whose payoffs are held at once.
-const WAVE: u64 = 512;
-
 /// Sobol points have no standard error from one run.
 pub(crate) fn validate_coupling<S: SdeScheme>(ensemble: &Ensemble<'_, S>) -> Result<(), RolloutError> {
     match ensemble.params().noise {
@@ -26,8 +23,17 @@ pub(crate) fn validate_coupling<S: SdeScheme>(ensemble: &Ensemble<'_, S>) -> Res
     }
 }
 
+/// Extrapolation needs an error in law of c h^p + o(h^p).
+pub(crate) fn validate_expansion<S: SdeScheme>(ensemble: &Ensemble<'_, S>) -> Result<(), RolloutError> {
+    match ensemble.scheme().expands() || !ensemble.equal_steps() {
+        true => Ok(()),
+        false => Err(RolloutError::invalid("scheme", S::NAME, "not to be extrapolated on equal steps: its error is h log(1/h)")),
+    }
+}
+
 /// Absorb the blocks `blocks` into moments of ( Y, P_f, P_c, P_f + extra Y ), Y = P_f - P_c; without a coarse run P_c = 0
-/// and Y = P_f. Returns the first block that an interrupt left out, or the end.
+/// and Y = P_f. `watch` sees the number of blocks absorbed after every wave. Returns the first block that an interrupt left out,
+/// or the end.
 pub(crate) fn run_pairs<S: SdeScheme>(
     fine: &Ensemble<'_, S>,
     coarse: Option<&Ensemble<'_, S>>,
@@ -35,11 +41,13 @@ pub(crate) fn run_pairs<S: SdeScheme>(
     payoff: Option<&Payoff<'_>>,
     extra: f64,
     moments: &mut Moments,
+    watch: &(dyn Fn(u64) + Sync),
 ) -> Result<u64, RolloutError> {
+    let interrupted = || fine.interrupted();
     fine.in_pool(|| {
         fine.simulate(|f| match coarse {
-            None => waves(&f, None::<&Simulation<'_, S>>, blocks, payoff, extra, moments, &|| fine.interrupted()),
-            Some(coarse) => coarse.simulate(|c| waves(&f, Some(&c), blocks, payoff, extra, moments, &|| fine.interrupted())),
+            None => waves(&f, None::<&Simulation<'_, S>>, blocks, payoff, extra, moments, (&interrupted, watch)),
+            Some(coarse) => coarse.simulate(|c| waves(&f, Some(&c), blocks, payoff, extra, moments, (&interrupted, watch))),
         })
     })?
 }
@@ -51,9 +59,9 @@ fn waves<S: SdeScheme>(
     payoff: Option<&Payoff<'_>>,
     extra: f64,
     moments: &mut Moments,
-    interrupted: &(dyn Fn() -> bool + Sync),
+    (interrupted, watch): (&(dyn Fn() -> bool + Sync), &(dyn Fn(u64) + Sync)),
 ) -> Result<u64, RolloutError> {
-    let mut next = blocks.start;
+    let (first, mut next) = (blocks.start, blocks.start);
     while next < blocks.end {
         let end = blocks.end.min(next + WAVE);
         let wave: Vec<Result<Option<Moments>, RolloutError>> = (next..end)
@@ -80,6 +88,7 @@ fn waves<S: SdeScheme>(
             moments.merge(&part);
             next += 1;
         }
+        watch(next - first);
     }
     Ok(next)
 }

@@ -15,6 +15,7 @@ pub(crate) struct WavePart<R> {
     pub paths: u64,
     pub outside: u64,
     pub projected: u64,
+    pub varied: u64,
     /// The block in which a path was lost.
     pub lost_block: Option<u64>,
     /// How; stays on its rank.
@@ -24,7 +25,7 @@ pub(crate) struct WavePart<R> {
 impl<R> WavePart<R> {
     /// From `next_block` on, after what `reducer` has seen of the wave.
     pub fn begin(next_block: u64, reducer: Option<R>) -> Self {
-        WavePart { reducer, next_block, paths: 0, outside: 0, projected: 0, lost_block: None, lost: None }
+        WavePart { reducer, next_block, paths: 0, outside: 0, projected: 0, varied: 0, lost_block: None, lost: None }
     }
 }
 
@@ -36,8 +37,8 @@ pub(crate) enum Verdict {
     Lost(u64),
 }
 
-type PartBytes = (Option<Vec<u8>>, u64, u64, u64, u64, Option<u64>);
-type StateBytes = (u32, u64, u64, u64, u64, u64, Option<Vec<u8>>, Option<Vec<u8>>);
+type PartBytes = (Option<Vec<u8>>, u64, u64, [u64; 3], Option<u64>);
+type StateBytes = (u32, u64, u64, u64, [u64; 3], Option<Vec<u8>>, Option<Vec<u8>>);
 
 fn unreadable() -> RolloutError {
     RanksError::transport("a message cannot be read").into()
@@ -63,15 +64,15 @@ fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, RolloutError> {
 
 fn state_bytes<R: Reducer>(s: &RunState<R>) -> Result<Vec<u8>, RolloutError> {
     let (waves, rest) = (pack_some(&s.waves)?, pack_some(&s.rest)?);
-    let all: StateBytes = (s.version, s.fingerprint, s.next_block, s.paths, s.outside, s.projected, waves, rest);
+    let all: StateBytes = (s.version, s.fingerprint, s.next_block, s.paths, [s.outside, s.projected, s.varied], waves, rest);
     write(&all)
 }
 
 fn state_from<R: Reducer>(empty: &R, bytes: &[u8]) -> Result<RunState<R>, RolloutError> {
-    let (version, fingerprint, next_block, paths, outside, projected, waves, rest): StateBytes =
+    let (version, fingerprint, next_block, paths, [outside, projected, varied], waves, rest): StateBytes =
         from_bytes(bytes).ok_or_else(unreadable)?;
     let (waves, rest) = (unpack(empty, waves)?, unpack(empty, rest)?);
-    Ok(RunState { version, fingerprint, next_block, paths, outside, projected, waves, rest })
+    Ok(RunState { version, fingerprint, next_block, paths, outside, projected, varied, waves, rest })
 }
 
 /// Rank 0's state everywhere, after a look whether all ranks run the same paths.
@@ -102,14 +103,14 @@ pub(crate) fn round<R: Reducer>(
     judge: impl FnOnce(Vec<WavePart<R>>) -> Result<Verdict, RolloutError>,
 ) -> Result<Verdict, RolloutError> {
     let own = if ranks.rank() == 0 { None } else { pack_some(&part.reducer)? };
-    let bytes: PartBytes = (own, part.next_block, part.paths, part.outside, part.projected, part.lost_block);
+    let bytes: PartBytes = (own, part.next_block, part.paths, [part.outside, part.projected, part.varied], part.lost_block);
     let answer = exchange(ranks, write(&bytes)?, |messages| {
         let mut parts = Vec::with_capacity(messages.len());
         for message in messages.iter().skip(1) {
-            let (reducer, next_block, paths, outside, projected, lost_block): PartBytes =
+            let (reducer, next_block, paths, [outside, projected, varied], lost_block): PartBytes =
                 from_bytes(message).ok_or_else(unreadable)?;
             let reducer = unpack(empty, reducer)?;
-            parts.push(WavePart { reducer, next_block, paths, outside, projected, lost_block, lost: None });
+            parts.push(WavePart { reducer, next_block, paths, outside, projected, varied, lost_block, lost: None });
         }
         parts.insert(0, part);
         write(&judge(parts)?)

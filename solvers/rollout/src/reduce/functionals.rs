@@ -98,6 +98,10 @@ impl Reducer for MeasureReducer<'_> {
         self.moments.mean().get(self.watched).map(|e| e.standard_error)
     }
 
+    fn varies(&self) -> bool {
+        self.moments.mean().get(self.watched).is_some_and(Estimate::varies)
+    }
+
     fn pack(&self) -> Option<Vec<u8>> {
         to_bytes(&self.moments)
     }

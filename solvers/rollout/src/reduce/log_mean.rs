@@ -58,6 +58,12 @@ impl Default for LogMean {
     }
 }
 
+/// log of the mean of exp over the entries 2j and 2j + 1: what a [`LogMean`] takes in of antithetic pairs.
+pub fn log_pair_means(a: &[f64]) -> Vec<f64> {
+    let pair = |p: &[f64]| p[0].max(p[1]) + (0.5 * (1.0 + (-(p[0] - p[1]).abs()).exp())).ln();
+    a.chunks_exact(2).map(pair).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,7 @@ pub use extrema::Extrema;
 pub use functionals::{Measure, MeasureReducer};
 pub use histogram::{Histogram, HistogramParams};
 pub use kolmogorov_smirnov::{KolmogorovSmirnov, kolmogorov_smirnov};
-pub use log_mean::LogMean;
+pub use log_mean::{LogMean, log_pair_means};
 pub use moments::{Moments, ScalarMoments};
 pub use plane::{PlaneHistogram, PlaneHistogramParams};
 pub use quantile::QuantileSketch;
@@ -83,6 +83,12 @@ pub trait Reducer: Clone + Send + Sync {
     /// The standard error that a stop rule looks at; none unless said otherwise.
     fn standard_error(&self) -> Option<f64> {
         None
+    }
+
+    /// Whether what [`Reducer::standard_error`] speaks of differs among the paths seen by more than rounding. Asked for every
+    /// block of paths: a stop rule does not trust a standard error to which only few blocks contribute.
+    fn varies(&self) -> bool {
+        self.standard_error().is_some_and(|e| e > 0.0 && e.is_finite())
     }
 
     /// What this reducer has seen, as bytes for another process that has the same empty reducer; none, the default, for a

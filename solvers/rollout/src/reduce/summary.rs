@@ -308,6 +308,10 @@ impl Reducer for SummaryReducer {
         Some(self.objective.estimate().standard_error)
     }
 
+    fn varies(&self) -> bool {
+        self.objective.estimate().varies()
+    }
+
     fn pack(&self) -> Option<Vec<u8>> {
         to_bytes(self)
     }

@@ -1,6 +1,8 @@
 //! Schemes, problems and grids that do not fit together give errors that say what is allowed.
 
 use hjbridge_model::Schedule;
+use hjbridge_rollout::estimators::{ImportanceParams, exponential_mean, weak_extrapolation};
+use hjbridge_rollout::multilevel::{MultilevelParams, multilevel};
 use hjbridge_rollout::{
     AdditiveRungeKutta, AlphaRule, Ancestral, Ddim, Ensemble, EulerMaruyama, ExponentialIntegrator, InitialState, Milstein,
     NoiseSource, PlatenWeak2, ReverseVariance, RolloutError, RolloutParams, SdeScheme, StochasticHeun, TimeGrid,
@@ -107,4 +109,26 @@ fn undefined_costs_are_reported() {
     assert!(run(&problem, PlatenWeak2, params(5)).contains("running cost of path"));
     problem.cost = Some(|x, _| x * x);
     assert_eq!(run(&problem, PlatenWeak2, params(5)), "no error");
+}
+
+#[test]
+fn errors_without_an_expansion_are_not_extrapolated_and_chains_have_no_girsanov_weight() {
+    let (s, model) = (schedule(), gaussian_model());
+    let ensemble = || Ensemble::new(&model, &ZERO, InitialState::Point(vec![0.0]), params(20)).unwrap();
+    let chain = |variance| Ancestral::new(&s, AlphaRule::ExpIntegral, variance).unwrap();
+    let refused = "not to be extrapolated on equal steps";
+    assert!(text(weak_extrapolation(&ensemble().with_scheme(Ddim::new(&s, 1.0).unwrap()), None)).contains(refused));
+    assert!(text(weak_extrapolation(&ensemble().with_scheme(chain(ReverseVariance::Posterior)), None)).contains(refused));
+    assert_eq!(text(weak_extrapolation(&ensemble().with_scheme(chain(ReverseVariance::OneMinusAlpha)), None)), "no error");
+    let posterior = ensemble().with_scheme(chain(ReverseVariance::Posterior));
+    let asked = |extrapolate| MultilevelParams { standard_error: 0.1, extrapolate, ..Default::default() };
+    assert!(text(multilevel(&posterior, &asked(true), None)).contains(refused));
+    assert_eq!(text(multilevel(&posterior, &asked(false), None)), "no error");
+    // on a grid that shrinks towards T the order is 1 again
+    let grid = TimeGrid::log_snr(&s, 20, 1e-2).unwrap();
+    assert_eq!(text(weak_extrapolation(&posterior.with_time_grid(grid).unwrap(), None)), "no error");
+    let weighted = |e: String| assert!(e.contains("one that follows the equation"), "{e}");
+    let params = ImportanceParams::default();
+    weighted(text(exponential_mean(&ensemble().with_scheme(chain(ReverseVariance::OneMinusAlpha)), &ZERO, &params)));
+    weighted(text(exponential_mean(&ensemble().with_scheme(Ddim::new(&s, 1.0).unwrap()), &ZERO, &params)));
 }

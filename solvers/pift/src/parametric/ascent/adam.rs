@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Running moments of the gradient.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct AdamMoments {
+pub(crate) struct AdamMoments {
     first: Vec<f64>,
     second: Vec<f64>,
     count: u32,

@@ -40,12 +40,7 @@ pub(super) struct Found {
 }
 
 /// The first of step, step/2, step/4, ... by which f gains at least 1e-4 of what its slope promises (Armijo); none after 25.
-pub(super) fn backtrack(
-    start: f64,
-    slope: f64,
-    first: f64,
-    mut f: impl FnMut(f64) -> Option<f64>,
-) -> (Option<Found>, usize) {
+pub(super) fn backtrack(start: f64, slope: f64, first: f64, mut f: impl FnMut(f64) -> Option<f64>) -> (Option<Found>, usize) {
     let mut step = first;
     for evaluations in 1..=25 {
         if let Some(value) = f(step)

@@ -17,7 +17,7 @@ pub(crate) struct Gradient {
     pub totals: Totals,
     /// Of the sample mean.
     pub gradient: Vec<f64>,
-    /// Mean over the pairs of each component's square deviation, summed: the noise of the gradient, squared.
+    /// States, scores and targets of every step, when kept.
     pub states: Option<Vec<(PointBlock, PointBlock, PointBlock)>>,
 }
 
@@ -90,6 +90,15 @@ impl Gradient {
             }
         }
         all.states = keep.then_some(states);
+        if let Some(value) = all.gradient.iter().find(|g| !g.is_finite()) {
+            return Err(ParametricError::NonFinite {
+                step: chain.steps(),
+                quantity: "the gradient of the objective",
+                value: *value,
+                path: 0,
+                hint: ", first of all (the reward has no gradient there: use the score function; or the policy diverges)",
+            });
+        }
         Ok(all)
     }
 }
@@ -116,12 +125,7 @@ fn gains(paths: &Paths) -> Vec<Vec<f64>> {
 }
 
 /// Sums of the gains over all paths, for each k.
-fn gains_of_all(
-    chain: &SampledChain<'_>,
-    policy: &dyn Policy,
-    count: usize,
-    noise: &Noise,
-) -> Result<Vec<f64>, ParametricError> {
+fn gains_of_all(chain: &SampledChain<'_>, policy: &dyn Policy, count: usize, noise: &Noise) -> Result<Vec<f64>, ParametricError> {
     let blocks: Vec<Vec<f64>> = (0..count.div_ceil(BLOCK))
         .into_par_iter()
         .map(|b| {
@@ -153,8 +157,7 @@ fn score_function(
         let step = chain.step(k);
         let mut target = paths.noise[k].clone();
         // the pair of a path is in its block: blocks start at even numbers
-        let advantage: Vec<f64> =
-            (0..n).map(|j| gain[j] - (sums[k] - gain[j] - gain[j ^ 1]) / (count as f64 - 2.0)).collect();
+        let advantage: Vec<f64> = (0..n).map(|j| gain[j] - (sums[k] - gain[j] - gain[j ^ 1]) / (count as f64 - 2.0)).collect();
         let scale = if step.sigma > 0.0 { 1.0 / step.sigma } else { 0.0 };
         for i in 0..target.dim() {
             for (t, a) in target.as_mut().coord_mut(i).iter_mut().zip(&advantage) {

@@ -26,7 +26,6 @@ mod direction;
 mod gradient;
 mod run;
 
-pub use adam::AdamMoments;
 pub use run::{Ascent, AscentInfo, AscentIteration, AscentState, StoppedBy};
 
 use super::ParametricError;

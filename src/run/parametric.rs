@@ -1,0 +1,242 @@
+//! `pift --parametric`: policies with parameters, trained on sampled paths of the chain.
+
+use super::pift::ddpm_params;
+use super::{Progress, RunError};
+use crate::problem::{Problem, ProblemError};
+use hjbridge_model::exact::{ClosedForm, closed_form};
+use hjbridge_pift::Ddpm;
+use hjbridge_pift::parametric::{
+    Ascent, AscentIteration, AscentParams, AscentState, Direction, Estimator, FeatureSpec, FitInfo, LeastSquares,
+    LeastSquaresParams, LeastSquaresState, LinearParams, LinearPolicy, NetworkParams, NetworkPolicy, NoiseRule, ObjectiveInfo,
+    Policy, PolicyInput, Pretrained, SampledChain, StoppedBy,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Which policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyKind {
+    /// Linear in its parameters.
+    Linear(FeatureSpec),
+    /// A multilayer perceptron with these hidden layers.
+    Network(Vec<usize>),
+}
+
+/// How it is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Training {
+    /// Backward sweeps of least squares; linear policies.
+    LeastSquares,
+    /// Natural gradient with a line search; linear policies.
+    Natural,
+    /// Gradient with a line search.
+    Gradient,
+    /// Adam.
+    Adam,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct ParametricOptions {
+    /// Which policy.
+    pub policy: PolicyKind,
+    /// What it sees.
+    pub input: PolicyInput,
+    /// How it is trained.
+    pub training: Training,
+    /// Paths of each estimate; even.
+    pub paths: usize,
+    /// Sweeps of least squares, or most iterations of an ascent.
+    pub iterations: usize,
+    /// Adam's rate.
+    pub rate: f64,
+    /// Gradients from values of the reward only.
+    pub score_function: bool,
+    /// A training stored before, as text; its policy goes on.
+    pub resume: Option<String>,
+    /// Set by the user to end the training.
+    pub interrupt: Arc<AtomicBool>,
+}
+
+/// Section `parametric` of the report.
+#[derive(Clone, Debug, Serialize)]
+pub struct ParametricReport {
+    /// Wall time of the training, in seconds.
+    pub seconds: f64,
+    /// N.
+    pub steps: usize,
+    /// Which policy.
+    pub policy: PolicyKind,
+    /// What it sees.
+    pub input: PolicyInput,
+    /// Number of parameters.
+    pub parameters: usize,
+    /// How it was trained.
+    pub training: Training,
+    /// Paths of each estimate.
+    pub training_paths: usize,
+    /// Why an ascent ended.
+    pub stopped_by: Option<StoppedBy>,
+    /// Fits of the least squares, in their order.
+    pub fits: Vec<FitInfo>,
+    /// What the policy achieved before the first sweep of least squares and after each one.
+    pub sweeps: Vec<ObjectiveInfo>,
+    /// Iterations of the ascent.
+    pub history: Vec<AscentIteration>,
+    /// The pre-trained model on paths that the training has not seen.
+    pub pretrained: ObjectiveInfo,
+    /// The policy on the same paths.
+    pub achieved: ObjectiveInfo,
+    /// Which closed form of the continuous problem `optimum` is from.
+    pub reference: Option<&'static str>,
+    /// E V(0, Y_0) of the continuous problem over the same initial states; the chain's optimum differs from it by O(h).
+    pub optimum: Option<f64>,
+}
+
+/// The report and the training to be resumed.
+pub struct ParametricRun {
+    /// The report section.
+    pub report: ParametricReport,
+    /// The training as text.
+    pub state: String,
+    /// Why it did not finish.
+    pub failure: Option<RunError>,
+}
+
+/// What is stored between runs.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+enum Stored {
+    LeastSquares { state: LeastSquaresState },
+    AscentLinear { state: AscentState<LinearPolicy> },
+    AscentNetwork { state: AscentState<NetworkPolicy> },
+}
+
+/// Train a policy and estimate what it achieves on the problem's number of paths.
+///
+/// # Errors
+/// Input that does not fit. A training that fails half-way is returned inside the run.
+pub fn parametric(problem: &Problem, options: &ParametricOptions, progress: &dyn Progress) -> Result<ParametricRun, RunError> {
+    let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, problem.file.time_steps))?;
+    let chain = SampledChain::new(&ddpm, problem.model.initial_law())?;
+    let seed = problem.file.seed;
+    let start = std::time::Instant::now();
+    let linear =
+        |features| LinearPolicy::new(&chain, LinearParams { features, input: options.input, seed, ..Default::default() });
+    let mut stored = match (&options.resume, &options.policy, options.training) {
+        (Some(text), _, _) => serde_json::from_str(text)
+            .map_err(|e| ProblemError::invalid("--resume", "this file", format!("a training.json of this version: {e}")))?,
+        (None, PolicyKind::Linear(features), Training::LeastSquares) => {
+            let trainer = LeastSquares::new(&chain, least_squares(options, seed))?;
+            Stored::LeastSquares { state: trainer.start(linear(*features)?)? }
+        }
+        (None, PolicyKind::Linear(features), _) => {
+            Stored::AscentLinear { state: Ascent::new(&chain, ascent(options, seed))?.start(linear(*features)?)? }
+        }
+        (None, PolicyKind::Network(_), Training::LeastSquares | Training::Natural) => {
+            let allowed = "gradient or adam for a network";
+            return Err(ProblemError::invalid("--training", format!("{:?}", options.training), allowed).into());
+        }
+        (None, PolicyKind::Network(hidden), _) => {
+            let params = NetworkParams { hidden: hidden.clone(), input: options.input, seed, ..Default::default() };
+            let policy = NetworkPolicy::new(&chain, &params)?;
+            Stored::AscentNetwork { state: Ascent::new(&chain, ascent(options, seed))?.start(policy)? }
+        }
+    };
+    let mut stopped_by = None;
+    let outcome: Result<(), RunError> = match &mut stored {
+        Stored::LeastSquares { state } => {
+            let params = least_squares(options, seed);
+            let trainer = LeastSquares::new(&chain, params)?.with_interrupt(&options.interrupt);
+            progress.begin("least squares", (params.sweeps * chain.steps()) as u64);
+            let done = trainer.run(state, &mut |s| progress.advance(s.info.len() as u64));
+            done.map(|_| ()).map_err(RunError::from)
+        }
+        Stored::AscentLinear { state } => climb(&chain, options, seed, state, progress).map(|s| stopped_by = Some(s)),
+        Stored::AscentNetwork { state } => climb(&chain, options, seed, state, progress).map(|s| stopped_by = Some(s)),
+    };
+    progress.end();
+    let seconds = start.elapsed().as_secs_f64();
+    let mut failure = match outcome {
+        Err(e) if e.is_input() => return Err(e),
+        Err(e) => Some(e),
+        Ok(()) => None,
+    };
+    let (policy, fits, sweeps, history): (&dyn Policy, _, _, _) = match &stored {
+        Stored::LeastSquares { state } => (&state.policy, state.info.clone(), state.achieved.clone(), Vec::new()),
+        Stored::AscentLinear { state } => (&state.policy, Vec::new(), Vec::new(), state.history.clone()),
+        Stored::AscentNetwork { state } => (&state.policy, Vec::new(), Vec::new(), state.history.clone()),
+    };
+    if failure.is_none() && options.interrupt.load(Ordering::Relaxed) {
+        failure = Some(RunError::Stopped { done: fits.len() + history.len() });
+    }
+    let paths = problem.file.paths.max(4).next_multiple_of(2);
+    let zero = Pretrained { dim: chain.dim(), steps: chain.steps() };
+    let exact = closed_form(&problem.model)?;
+    let optimum = match &exact {
+        Some(exact) => {
+            let y = chain.sample(&zero, paths, seed)?.swap_remove(0);
+            let mut v = vec![0.0; paths];
+            exact.at(0.0).value(y.as_points(), &mut v);
+            Some(v.iter().sum::<f64>() / paths as f64)
+        }
+        None => None,
+    };
+    let report = ParametricReport {
+        seconds,
+        steps: chain.steps(),
+        policy: options.policy.clone(),
+        input: options.input,
+        parameters: policy.parameters().len(),
+        training: options.training,
+        training_paths: options.paths,
+        stopped_by,
+        fits,
+        sweeps,
+        history,
+        pretrained: chain.evaluate(&zero, paths, seed)?,
+        achieved: chain.evaluate(policy, paths, seed)?,
+        reference: exact.as_deref().map(ClosedForm::description),
+        optimum,
+    };
+    let state =
+        serde_json::to_string(&stored).map_err(|e| RunError::Unsupported(format!("the training cannot be stored: {e}")))?;
+    Ok(ParametricRun { report, state, failure })
+}
+
+fn climb<P: Policy>(
+    chain: &SampledChain<'_>,
+    options: &ParametricOptions,
+    seed: u64,
+    state: &mut AscentState<P>,
+    progress: &dyn Progress,
+) -> Result<StoppedBy, RunError> {
+    let climber = Ascent::new(chain, ascent(options, seed))?.with_interrupt(&options.interrupt);
+    progress.begin("ascent", options.iterations as u64);
+    let info = climber.run(state, &mut |s| progress.advance(s.history.len() as u64))?;
+    Ok(info.stopped_by)
+}
+
+fn least_squares(options: &ParametricOptions, seed: u64) -> LeastSquaresParams {
+    LeastSquaresParams { paths: options.paths, seed, sweeps: options.iterations, ..Default::default() }
+}
+
+fn ascent(options: &ParametricOptions, seed: u64) -> AscentParams {
+    let adam = options.training == Training::Adam;
+    AscentParams {
+        paths: options.paths,
+        seed,
+        noise: if adam { NoiseRule::Fresh } else { NoiseRule::Common },
+        estimator: if options.score_function { Estimator::ScoreFunction } else { Estimator::default() },
+        direction: match options.training {
+            Training::Natural | Training::LeastSquares => Direction::Natural { ridge: 1e-8 },
+            Training::Gradient => Direction::Gradient,
+            Training::Adam => Direction::adam(options.rate),
+        },
+        iterations: options.iterations,
+        ..Default::default()
+    }
+}
