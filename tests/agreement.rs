@@ -65,7 +65,7 @@ fn pift_reaches_the_continuous_solution_at_the_rate_of_an_independent_prototype(
     }
     assert!((r.octave_orders_value[4].unwrap() - 0.99).abs() < 0.01 && (r.octave_orders_control[4].unwrap() - 0.97).abs() < 0.01);
     for (e, want) in r.richardson_error[1..].iter().zip([5.4e-5, 1.5e-5, 4.0e-6, 1.03e-6]) {
-        close(*e, want, 0.02, "Richardson");
+        close(*e, want, 0.05, "Richardson");
     }
     assert!((r.richardson_order.unwrap() - 1.95).abs() < 0.05);
     // against the HJB solution the errors differ by no more than its own error

@@ -59,10 +59,22 @@ pub fn plane() -> Outcome<()> {
     let seconds = in_turn(
         3,
         &mut [
-            &mut || Ok(*a = Some(lu.solve()?.0)),
-            &mut || Ok(*b = Some(multigrid.solve()?.0)),
-            &mut || Ok(*c = Some(stairs.solve()?.0)),
-            &mut || Ok(*d = Some(howard.solve()?.0)),
+            &mut || {
+                *a = Some(lu.solve()?.0);
+                Ok(())
+            },
+            &mut || {
+                *b = Some(multigrid.solve()?.0);
+                Ok(())
+            },
+            &mut || {
+                *c = Some(stairs.solve()?.0);
+                Ok(())
+            },
+            &mut || {
+                *d = Some(howard.solve()?.0);
+                Ok(())
+            },
         ],
     )?;
     let names = ["Cole-Hopf, sparse LU", "Cole-Hopf, multigrid", "Cole-Hopf, sparse LU, staircase", "policy iteration"];

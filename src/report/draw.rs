@@ -3,8 +3,8 @@
 use super::ReportError;
 use super::draw_plane::Plane;
 use super::figure::{
-    BoundSeries, Bounds, Colours, Contraction, ContractionSeries, Convergence, ConvergenceSeries, Densities, DensityLine, FigureInfo, HeatMap,
-    Histogram, Profile, Profiles, ValueAndControl, save,
+    BoundSeries, Bounds, Colours, Contraction, ContractionSeries, Convergence, ConvergenceSeries, Densities, DensityLine,
+    FigureInfo, HeatMap, Histogram, Profile, Profiles, ValueAndControl, save,
 };
 use super::slices::Slices;
 use crate::bridge::BridgeRun;
@@ -68,7 +68,8 @@ pub fn planes(problem: &Problem, slices: &Slices, directory: &Path) -> Drawn {
         return Ok(Vec::new());
     }
     let labels = [problem.axis_label(0), problem.axis_label(1)];
-    let plane = Plane { grid: &problem.grid, region: &problem.compare_on, labels: &labels, slices, symbols: ("y", "U"), marks: None };
+    let plane =
+        Plane { grid: &problem.grid, region: &problem.compare_on, labels: &labels, slices, symbols: ("y", "U"), marks: None };
     let late = 3 * (slices.times.len() - 1) / 4;
     [(0, "plane_start"), (late, "plane_late")]
         .into_iter()
@@ -236,10 +237,8 @@ fn regularity(run: &PiFtRun, directory: &Path) -> Drawn {
     let r = &run.report;
     let bound: Vec<f64> = r.lipschitz_gradient_bound.iter().map(|b| b.unwrap_or(f64::NAN)).collect();
     let entry = |label, observed, bound| BoundSeries { label, x: &r.t, observed, bound };
-    let series = [
-        entry("Lip(Vₖ)", &r.lipschitz_value, &r.lipschitz_value_bound),
-        entry("Lip(∇Vₖ)", &r.lipschitz_gradient, &bound),
-    ];
+    let series =
+        [entry("Lip(Vₖ)", &r.lipschitz_value, &r.lipschitz_value_bound), entry("Lip(∇Vₖ)", &r.lipschitz_gradient, &bound)];
     if !r.lipschitz_value.iter().chain(&r.lipschitz_gradient).any(|v| *v > 0.0 && v.is_finite()) {
         return Ok(Vec::new());
     }
@@ -271,7 +270,8 @@ fn iterates(run: &PiFtRun, directory: &Path) -> Drawn {
         BoundSeries { label: "value: sup |V⁽ᵐ⁾ − V*|", x: &m, observed: &value, bound: &of_value },
     ];
     let title = format!("Inner iteration ({}) at step k = {}, ρ = {:.3}", step.method, step.k, step.rho);
-    let figure = Bounds { title: &title, x_label: "inner iterations m", y_label: "gap over the box", whole: true, series: &series };
+    let figure =
+        Bounds { title: &title, x_label: "inner iterations m", y_label: "gap over the box", whole: true, series: &series };
     Ok(vec![save(&figure, directory, "iterates")?])
 }
 

@@ -56,9 +56,9 @@ mod slices;
 mod table;
 
 pub use directory::{OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
-pub use saved_paths::write_paths;
 pub use document::{FORMAT, Report};
 pub use error::ReportError;
 pub use npz::NpzFile;
+pub use saved_paths::write_paths;
 pub use slices::{SLICES, Slices};
 pub use table::write_csv;

@@ -6,7 +6,7 @@ use super::{Progress, RunError};
 use crate::problem::ControlledProblem;
 use crate::problem::controlled_spec::{ControlsSpec, FaceSpec, SenseSpec};
 use hjbridge_hjb::{EvaluationParams, Face, FaceValues, Faces, HjbError, Obstacle, TargetSet, ValueSlice};
-use hjbridge_model::{ControlledDiffusion, Interpolation, MatrixCoefficient, PointBlock};
+use hjbridge_model::{ControlCost, ControlSet, ControlledDiffusion, Interpolation, MatrixCoefficient, PointBlock};
 use serde::Serialize;
 
 /// Section `controlled` of the report.
@@ -92,6 +92,10 @@ pub fn solve_controlled(problem: &ControlledProblem, levels: usize, progress: &d
         None => RunError::from(e),
     };
     let solved = outcome.map_err(explained)?;
+    if solved.failure.is_none() {
+        // what was tried beyond the box, for the certificate, is no fault of the problem
+        problem.model.clear_fault();
+    }
     let failure = match solved.failure.map(explained) {
         Some(e) if solved.times.is_empty() || e.is_input() => return Err(e),
         other => other,
@@ -115,7 +119,9 @@ pub fn solve_controlled(problem: &ControlledProblem, levels: usize, progress: &d
     Ok(ControlledRun { report, times: solved.times, values: solved.values, controls: solved.controls, failure })
 }
 
-/// Evaluate every formula on the grid, those of time at both ends: what is not finite there is found without solving.
+/// Evaluate every formula on the grid where the solver will, those of time at both ends: what is not finite there is found without
+/// solving. The cost of the control is taken at the corners of a box and at the controls of a list, target values in the target,
+/// face values on their faces, known solutions where they are compared, before T.
 ///
 /// # Errors
 /// The first fault, by formula and point.
@@ -131,7 +137,22 @@ pub fn evaluate_everywhere(problem: &ControlledProblem) -> Result<(), RunError> 
         }
     };
     let horizon = problem.file.horizon.unwrap_or(0.0);
-    for t in if horizon > 0.0 { vec![horizon, 0.0] } else { vec![0.0] } {
+    let times = if horizon > 0.0 { vec![horizon, 0.0] } else { vec![0.0] };
+    let corners = if model.control_cost() == ControlCost::General { corners(&model.control_set()) } else { Vec::new() };
+    let sides = faces(problem);
+    let on_face = selected(&points, |_, p| {
+        (0..d).any(|i| {
+            let axis = problem.grid.axis(i);
+            let here = |upper: bool| p[i] == if upper { axis.upper() } else { axis.lower() };
+            [false, true].into_iter().any(|upper| here(upper) && sides.face(i, upper) == Face::Dirichlet)
+        })
+    });
+    let mut level = vec![1.0; n];
+    if let Some(target) = &problem.target {
+        target.level(x, &mut level);
+    }
+    let in_target = selected(&points, |j, _| level[j] <= 0.0);
+    for &t in &times {
         let at = model.at(t);
         at.drift(x, PointBlock::zeros(d, n).as_mut());
         at.running_reward(x, &mut out);
@@ -140,21 +161,73 @@ pub fn evaluate_everywhere(problem: &ControlledProblem) -> Result<(), RunError> 
             field(at.control_matrix(), d * m);
             field(at.control_weight(), m * m);
         }
+        for corner in &corners {
+            let mut v = PointBlock::zeros(m, n);
+            corner.iter().enumerate().for_each(|(k, c)| v.as_mut().coord_mut(k).fill(*c));
+            at.control_cost(x, v.as_points(), &mut out);
+        }
         if let Some(obstacle) = &problem.obstacle {
             obstacle.payoff(t, x, &mut out);
+        }
+        if let Some(values) = problem.face_value.as_ref().filter(|_| !on_face.is_empty()) {
+            values.value_at(t, on_face.as_points(), &mut out[..on_face.len()]);
+        }
+        if let Some(target) = problem.target.as_ref().filter(|_| !in_target.is_empty()) {
+            target.value_at(t, in_target.as_points(), &mut out[..in_target.len()]);
         }
         if let Some(fault) = model.fault() {
             return Err(fault.into());
         }
     }
     model.terminal_reward(x, &mut out);
+    if let Some(fault) = model.fault() {
+        return Err(fault.into());
+    }
+    let mut compared = RegionPoints::new(&problem.grid, &problem.compare_on)?;
     if let Some(target) = &problem.target {
-        target.level(x, &mut out);
+        let mut level = vec![0.0; compared.nodes.len()];
+        target.level(compared.points.as_points(), &mut level);
+        compared = compared.select(|j| level[j] > 0.0);
     }
-    match model.fault() {
-        Some(fault) => Err(fault.into()),
-        None => Ok(()),
+    // known solutions are often singular at T, where they are not compared
+    for t in if horizon > 0.0 { vec![0.5 * horizon, 0.0] } else { vec![0.0] } {
+        if !compared.points.is_empty() {
+            exact_slice(problem, t, &compared.points)?;
+        }
     }
+    if !problem.start.is_empty() {
+        exact_slice(problem, 0.0, &problem.start)?;
+    }
+    Ok(())
+}
+
+/// Most corners of a box of controls that are tried.
+const MOST_CORNERS: usize = 256;
+
+/// The corners of a box of controls; the controls of a list.
+fn corners(set: &ControlSet) -> Vec<Vec<f64>> {
+    match set {
+        ControlSet::Free => Vec::new(),
+        ControlSet::Finite { controls } => controls.clone(),
+        ControlSet::Box { lower, upper } => {
+            let count = 1usize.checked_shl(lower.len() as u32).unwrap_or(MOST_CORNERS).min(MOST_CORNERS);
+            let corner = |bits: usize| (0..lower.len()).map(|k| if bits >> k & 1 == 1 { upper[k] } else { lower[k] }).collect();
+            (0..count).map(corner).collect()
+        }
+    }
+}
+
+/// The points that are wanted, by number and place.
+fn selected(points: &PointBlock, wanted: impl Fn(usize, &[f64]) -> bool) -> PointBlock {
+    let mut p = vec![0.0; points.dim()];
+    let mut rows: Vec<Vec<f64>> = Vec::new();
+    for j in 0..points.len() {
+        points.as_points().copy_point(j, &mut p);
+        if wanted(j, &p) {
+            rows.push(p.clone());
+        }
+    }
+    PointBlock::from_points(points.dim(), &rows).unwrap_or_else(|| PointBlock::zeros(points.dim(), 0))
 }
 
 fn faces(problem: &ControlledProblem) -> Faces {

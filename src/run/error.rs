@@ -65,7 +65,9 @@ pub enum RunError {
         path_steps: f64,
     },
     /// The multilevel run beside a rollout failed.
-    #[error("multilevel run from {base_steps} steps: {reason}; more steps on the coarsest level (--mlmc-base-steps) may be needed")]
+    #[error(
+        "multilevel run from {base_steps} steps: {reason}; more steps on the coarsest level (--mlmc-base-steps) may be needed"
+    )]
     Multilevel {
         /// Steps of the coarsest level.
         base_steps: usize,

@@ -76,7 +76,14 @@ impl<'a> HjbSolver<'a> {
     pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: HjbParams) -> Result<Self, HjbError> {
         params.validate()?;
         check_model(model, &grid)?;
-        Ok(HjbSolver { model, grid: params.boundary.mark(grid), params, obstacle: None, exit: ExitData::default(), variation: None })
+        Ok(HjbSolver {
+            model,
+            grid: params.boundary.mark(grid),
+            params,
+            obstacle: None,
+            exit: ExitData::default(),
+            variation: None,
+        })
     }
 
     /// Allow to stop at any time for the reward `obstacle` (the cost, when minimising). Stopping is optimal where V equals

@@ -250,11 +250,13 @@ impl StageSolver {
                 return Err(Stop::NotFinite);
             }
             let floor = ROUNDINGS * f64::EPSILON * (1.0 + w * diagonal);
-            let tolerance = howard.tolerance.max(floor) * scale.max(size);
+            // below the smallest normal number products of tolerances are 0
+            let size = scale.max(size).max(f64::MIN_POSITIVE / f64::EPSILON.powi(2));
+            let tolerance = howard.tolerance.max(floor) * size;
             hamiltonian.maximise(value, &mut self.policy, &mut self.operator, &mut self.maximum);
             residual = self.residual(w, value);
             let left = if residual <= tolerance { self.next_change(change, residual) } else { change };
-            if residual <= tolerance && left <= howard.change.max(floor) * scale.max(size) {
+            if residual <= tolerance && left <= howard.change.max(floor) * size {
                 let c = &mut self.counters;
                 c.total += iteration;
                 c.most = c.most.max(iteration);

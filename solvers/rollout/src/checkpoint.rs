@@ -36,7 +36,17 @@ const VERSION: u32 = 3;
 
 impl<R> RunState<R> {
     pub(crate) fn new(fingerprint: u64) -> Self {
-        RunState { version: VERSION, fingerprint, next_block: 0, paths: 0, outside: 0, projected: 0, varied: 0, waves: None, rest: None }
+        RunState {
+            version: VERSION,
+            fingerprint,
+            next_block: 0,
+            paths: 0,
+            outside: 0,
+            projected: 0,
+            varied: 0,
+            waves: None,
+            rest: None,
+        }
     }
 
     /// Whether a run of `paths` paths with this fingerprint may continue from here.

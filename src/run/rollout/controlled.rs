@@ -123,7 +123,7 @@ fn boundaries(problem: &ControlledProblem) -> (Vec<Box<dyn Boundary + '_>>, Vec<
     }
     for (axis, faces) in problem.file.faces.iter().flatten().enumerate() {
         for (face, upper) in faces.iter().zip([false, true]) {
-            if *face == FaceSpec::Dirichlet {
+            if *face == FaceSpec::Dirichlet && !in_target(problem, axis, upper) {
                 sets.push(Box::new(FaceSet { problem, axis, upper, sign }));
                 names.push(format!("{} face of {}", if upper { "upper" } else { "lower" }, problem.axis_label(axis)));
             }
@@ -132,14 +132,25 @@ fn boundaries(problem: &ControlledProblem) -> (Vec<Box<dyn Boundary + '_>>, Vec<
     (sets, names)
 }
 
+/// Whether a face lies in the target, where it has no effect.
+fn in_target(problem: &ControlledProblem, axis: usize, upper: bool) -> bool {
+    let Some(target) = &problem.target else { return false };
+    let (points, line) = (problem.grid.points(), problem.grid.axis(axis));
+    let (face, mut level) = (if upper { line.upper() } else { line.lower() }, vec![0.0; points.len()]);
+    target.level(points.as_points(), &mut level);
+    let mut at = points.coord(axis).iter().zip(&level).filter(|(x, _)| **x == face);
+    at.all(|(_, level)| *level <= 1e-12)
+}
+
 /// The reflecting faces, if there are any.
 fn reflection(problem: &ControlledProblem) -> Result<Option<Reflection>, RunError> {
     let Some(faces) = problem.file.faces.as_ref().filter(|f| f.as_flattened().contains(&FaceSpec::Reflecting)) else {
         return Ok(None);
     };
     let face = |(axis, [lower, upper]): (usize, &[FaceSpec; 2])| {
-        let (axis, reflects) = (problem.grid.axis(axis), |face: &FaceSpec| *face == FaceSpec::Reflecting);
-        [reflects(lower).then(|| axis.lower()), reflects(upper).then(|| axis.upper())]
+        let reflects = |face: &FaceSpec, upper| *face == FaceSpec::Reflecting && !in_target(problem, axis, upper);
+        let (at, line) = ([reflects(lower, false), reflects(upper, true)], problem.grid.axis(axis));
+        [at[0].then(|| line.lower()), at[1].then(|| line.upper())]
     };
     Ok(Some(Reflection::new(&faces.iter().enumerate().map(face).collect::<Vec<_>>())?))
 }

@@ -172,7 +172,9 @@ impl AccuracyCertificate {
                 ),
             };
             let cost = all.value;
-            self.notes.push(format!("{what}: what the time steps pass over is {cost:.1e} in V, which is in value_error; take more steps"));
+            self.notes.push(format!(
+                "{what}: what the time steps pass over is {cost:.1e} in V, which is in value_error; take more steps"
+            ));
         }
         Ok(())
     }

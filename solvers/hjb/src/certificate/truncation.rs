@@ -28,6 +28,9 @@ const SUBSTANTIAL: f64 = 0.3;
 /// Solves the same problem on a grid that belongs to a solution of the given number, but in a larger box.
 pub(crate) type Larger<'r> = dyn FnMut(usize, Arc<TensorGrid>) -> Result<ValueFunction, HjbError> + 'r;
 
+/// The differences to larger boxes, and the faces whose larger box could not be solved.
+type Measured = (Vec<Difference>, Vec<(Side, HjbError)>);
+
 /// The problem whose box is judged.
 pub(crate) struct BoxTest<'a> {
     pub model: &'a dyn ControlledDiffusion,
@@ -109,7 +112,7 @@ impl BoxTest<'_> {
         number: usize,
         v: &ValueFunction,
         larger: &mut Larger<'_>,
-    ) -> Result<(Vec<Difference>, Vec<(Side, HjbError)>), HjbError> {
+    ) -> Result<Measured, HjbError> {
         let sides: Vec<Side> = felt.iter().map(|f| f.side).collect();
         let mut compare = |sides: &[Side]| -> Result<Difference, HjbError> {
             let (grid, first) = enlarged(v.grid(), sides)?;

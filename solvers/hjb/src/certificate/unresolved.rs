@@ -115,7 +115,8 @@ fn control_share(v: &ValueFunction, region: &Region) -> Result<f64, HjbError> {
     let nodes: Vec<usize> = v.grid().region_nodes(Some(region))?.collect();
     let n = v.grid().len();
     let range = |values: &[f64]| {
-        let (low, high) = nodes.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &j| (l.min(values[j]), h.max(values[j])));
+        let (low, high) =
+            nodes.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &j| (l.min(values[j]), h.max(values[j])));
         (high - low).max(0.0)
     };
     let mut share = 0.0f64;

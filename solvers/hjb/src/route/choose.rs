@@ -7,6 +7,7 @@ use crate::obstacle::Obstacle;
 use crate::params::{HjbParams, check_memory};
 use crate::route::kinks::terminal_kink;
 use crate::route::params::{CandidateInfo, Route, RouteChoice, RouteInfo, RouteParams, RouteView};
+use crate::route::pilots::steps;
 use crate::route::run::{Problem, Run, RunInfo};
 use crate::solution::ValueFunction;
 use crate::solve::check_model;
@@ -59,7 +60,8 @@ impl<'a> RouteSolver<'a> {
         let horizon = model.horizon();
         let before = times.iter().rev().find(|t| **t < horizon * (1.0 - 1e-12));
         let least = horizon - before.copied().unwrap_or(0.0);
-        let problem = Problem { least, model, sense: params.monotone.sense, obstacle: None, target: None, faces: None };
+        let shared = horizon / (steps(&params) >> 2) as f64;
+        let problem = Problem { least, shared, model, sense: params.monotone.sense, obstacle: None, target: None, faces: None };
         let variation = Arc::new(TimeVariation::of(model, &grid));
         Ok(RouteSolver { problem, grid: params.monotone.boundary.mark(grid), params, times, region, variation })
     }

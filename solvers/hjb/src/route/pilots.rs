@@ -7,7 +7,7 @@ use crate::certificate::{AccuracyCertificate, CoarseGrid, ResidualCertificate, c
 use crate::error::HjbError;
 use crate::params::HjbParams;
 use crate::route::choose::{Observer, RouteSolver};
-use crate::route::params::{Route, RouteView};
+use crate::route::params::{Route, RouteParams, RouteView};
 use crate::route::run::{Observe, Problem, Run, RunInfo, cole_hopf, high_order, integrator, monotone};
 use crate::smooth::{Integrator, Output, SmoothParams};
 use crate::solution::ValueFunction;
@@ -78,15 +78,7 @@ impl RouteSolver<'_> {
 
     /// Time steps of the monotone route at full size.
     pub(super) fn steps(&self) -> usize {
-        let least = self.params.monotone.steps;
-        let plain = least.div_ceil(STEP_MULTIPLE) * STEP_MULTIPLE;
-        let levels = match &self.params.output {
-            Output::Levels(levels) => *levels,
-            Output::Times(_) => 1,
-        };
-        let common = STEP_MULTIPLE / gcd(STEP_MULTIPLE, levels) * levels;
-        let both = least.div_ceil(common) * common;
-        if both <= 2 * plain { both } else { plain }
+        steps(&self.params)
     }
 
     /// By the monotone or the Cole-Hopf route.
@@ -100,7 +92,7 @@ impl RouteSolver<'_> {
     ) -> Result<Run, HjbError> {
         let params = HjbParams { steps: self.steps() >> halvings, ..self.params.monotone };
         self.run(route, full, |emit, observe| match route {
-            Route::ColeHopf => cole_hopf(self.problem, grid, params, residual, emit, observe),
+            Route::ColeHopf => cole_hopf(self.problem, grid, params, &self.variation, residual, emit, observe),
             _ => monotone(self.problem, grid, params, &self.variation, residual, emit, observe),
         })
     }
@@ -241,6 +233,19 @@ impl RouteSolver<'_> {
         let nodes: Vec<usize> = v.grid().region_nodes(Some(&self.region))?.collect();
         Ok((0..v.times().len()).flat_map(|k| nodes.iter().map(move |&j| v.value(k)[j].abs())).fold(0.0, f64::max))
     }
+}
+
+/// Time steps of the monotone route at full size.
+pub(super) fn steps(params: &RouteParams) -> usize {
+    let least = params.monotone.steps;
+    let plain = least.div_ceil(STEP_MULTIPLE) * STEP_MULTIPLE;
+    let levels = match &params.output {
+        Output::Levels(levels) => *levels,
+        Output::Times(_) => 1,
+    };
+    let common = STEP_MULTIPLE / gcd(STEP_MULTIPLE, levels) * levels;
+    let both = least.div_ceil(common) * common;
+    if both <= 2 * plain { both } else { plain }
 }
 
 /// sup |V| over all that a run kept.

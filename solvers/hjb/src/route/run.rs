@@ -20,6 +20,8 @@ use std::sync::Arc;
 const COMPARED: [f64; 9] = [0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 0.9375];
 /// Fractions of the horizon around which residuals are taken.
 const TESTED: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 0.9375];
+/// Most times compared for the sake of jumps in time.
+const MOST_BREAKS: usize = 16;
 /// Levels of the residual's difference quotients in time for solutions with dense output.
 const DENSE_LEVELS: usize = 256;
 
@@ -28,6 +30,8 @@ const DENSE_LEVELS: usize = 256;
 pub(crate) struct Problem<'a> {
     /// Distance to the end of the last time before it that is of interest.
     pub least: f64,
+    /// Distance of levels that solutions with fixed steps share on all grids.
+    pub shared: f64,
     pub model: &'a dyn ControlledDiffusion,
     pub sense: Sense,
     pub obstacle: Option<&'a dyn Obstacle>,
@@ -133,6 +137,17 @@ fn levels_before_end(horizon: f64, levels: usize, least: f64) -> Vec<f64> {
     doubled.filter(far).map(|steps| level_time(levels - steps, levels, horizon)).collect()
 }
 
+/// The first levels that all grids share below jumps of the coefficients and below their quick variation, the first
+/// [`MOST_BREAKS`]: an error made there may be gone, by chance, at the times compared otherwise.
+fn below_jumps(variation: &TimeVariation, shared: f64) -> Vec<f64> {
+    let jumps = variation.jumps.iter().map(|j| j.below);
+    let mut found: Vec<f64> = jumps.chain(variation.quick.iter().map(|q| q.1)).map(|t| (t / shared).floor() * shared).collect();
+    found.sort_by(f64::total_cmp);
+    found.dedup();
+    found.truncate(MOST_BREAKS);
+    found
+}
+
 /// The times to keep, ascending: those compared, `near` the end among them, and those of the residual if wanted.
 fn kept_times(horizon: f64, levels: usize, residual: bool, near: Vec<f64>) -> Vec<f64> {
     let mut times: Vec<f64> = COMPARED.iter().map(|f| f * horizon).chain(near).collect();
@@ -213,7 +228,9 @@ pub(crate) fn monotone<'o>(
     if let Some(faces) = problem.faces {
         solver = solver.with_face_values(faces);
     }
-    let keep = kept_times(horizon, params.steps, residual, levels_before_end(horizon, params.steps, problem.least));
+    let mut near = levels_before_end(horizon, params.steps, problem.least);
+    near.extend(below_jumps(variation, problem.shared));
+    let keep = kept_times(horizon, params.steps, residual, near);
     let mut split = Split::new(keep, emit, horizon, observe);
     let times = split.union(horizon);
     let set = problem.model.control_set();
@@ -231,6 +248,7 @@ pub(crate) fn cole_hopf<'o>(
     problem: Problem<'_>,
     grid: &Arc<TensorGrid>,
     params: HjbParams,
+    variation: &Arc<TimeVariation>,
     residual: bool,
     emit: &'o [f64],
     observe: &'o mut Observe<'o>,
@@ -253,7 +271,9 @@ pub(crate) fn cole_hopf<'o>(
     if let Some(faces) = problem.faces {
         solver = solver.with_face_values(faces);
     }
-    let keep = kept_times(horizon, params.steps, residual, levels_before_end(horizon, params.steps, problem.least));
+    let mut near = levels_before_end(horizon, params.steps, problem.least);
+    near.extend(below_jumps(variation, problem.shared));
+    let keep = kept_times(horizon, params.steps, residual, near);
     let mut split = Split::new(keep, emit, horizon, observe);
     let times = split.union(horizon);
     let info = {
@@ -276,7 +296,9 @@ pub(crate) fn high_order<'o>(
     observe: &'o mut Observe<'o>,
 ) -> Result<Run, HjbError> {
     let horizon = problem.model.horizon();
-    let keep = kept_times(horizon, DENSE_LEVELS, residual, before_end(horizon, problem.least));
+    let mut near = before_end(horizon, problem.least);
+    near.extend(below_jumps(variation, problem.shared));
+    let keep = kept_times(horizon, DENSE_LEVELS, residual, near);
     let mut split = Split::new(keep, emit, horizon, observe);
     let oriented = Oriented { model: problem.model, sense: problem.sense };
     let params = SmoothParams { output: Output::Times(split.union(horizon)), ..params };

@@ -133,8 +133,7 @@ impl<'a> SmoothSolver<'a> {
             let orders = (p.order, p.closure_order);
             SmoothOperator::new(self.model, self.grid.clone(), orders, tolerance, (segment, variation.clone()))
         };
-        let segments: Vec<Segment> =
-            variation.segments().into_iter().map(|(lower, upper)| Segment { lower, upper }).collect();
+        let segments: Vec<Segment> = variation.segments().into_iter().map(|(lower, upper)| Segment { lower, upper }).collect();
         let mut info = SmoothInfo {
             order: p.order,
             closure_order: p.closure_order,

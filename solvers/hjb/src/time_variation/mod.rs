@@ -221,7 +221,8 @@ impl TimeVariation {
                 (true, false) => second(k - 3),
                 (false, _) => second(k + 3),
             };
-            if !(second(k) > OUT_OF_LINE * around + least) {
+            let bends = second(k) > OUT_OF_LINE * around + least;
+            if !bends {
                 continue;
             }
             // The interval with the larger difference.
@@ -245,7 +246,8 @@ impl TimeVariation {
             let whole = (high - low).abs();
             for _ in 0..HALVINGS {
                 let middle = 0.5 * (a + b);
-                if middle <= a || middle >= b || !((high - low).abs() >= 0.6 * whole) {
+                let jumps = (high - low).abs() >= 0.6 * whole;
+                if middle <= a || middle >= b || !jumps {
                     break;
                 }
                 let Some(value) = sampler.sample(middle).0.get(e).map(|v| v - slope * (middle - start)) else { break };

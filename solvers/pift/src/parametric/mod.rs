@@ -15,7 +15,8 @@
 //! numbers are keyed by seed, path and step, and sums are taken in a fixed order: results are the same bits on any number of
 //! threads, and a training that was stored and resumed is the same as one that was not.
 //!
-//! Scores are taken to have symmetric Jacobians, as those of laws do; for a network that is true up to its own error.
+//! A score that knows its derivative (a network) is differentiated exactly; any other is taken to have a symmetric Jacobian, as the
+//! score of a law has, and differentiated along one direction.
 
 mod ascent;
 mod chain;

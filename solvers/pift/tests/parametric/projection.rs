@@ -127,7 +127,8 @@ fn features_that_span_more_come_closer_to_exact_pift() {
         (FeatureSpec::RandomFourier { count: 30, length_scale: 0.6 }, 1e-3),
     ] {
         let policy = LinearPolicy::new(&chain, LinearParams { features, ..Default::default() }).unwrap();
-        let trainer = LeastSquares::new(&chain, LeastSquaresParams { paths: 2048, sweeps: 2, ridge, ..Default::default() }).unwrap();
+        let trainer =
+            LeastSquares::new(&chain, LeastSquaresParams { paths: 2048, sweeps: 2, ridge, ..Default::default() }).unwrap();
         let mut state = trainer.start(policy).unwrap();
         let states = trainer.states(&state).unwrap();
         trainer.run(&mut state, &mut |_| ()).unwrap();
