@@ -103,7 +103,7 @@ fn rollouts_have_the_same_bits_on_any_number_of_processes() {
     let report = same_everywhere(&[&["rollout", &mixture, "--target-stderr", "6e-4"], &small[..]].concat());
     let paths = report["rollout"]["simulation"]["paths"].as_u64().unwrap();
     assert!(
-        report["rollout"]["simulation"]["stopped_by"] == "standard_error" && paths > 2 * 32_768 && paths % 32_768 == 0,
+        report["rollout"]["simulation"]["stopped_by"] == "standard_error" && paths > 2 * 32_768 && paths.is_multiple_of(32_768),
         "{paths}"
     );
     same_everywhere(&["rollout", &well, "--paths", "70000", "--nodes", "201", "--steps", "40", "--antithetic"]);
