@@ -164,12 +164,11 @@ impl<P: Subject> Session<P> {
         times: &[f64],
         value: impl Fn(usize) -> &'f [f64],
         control: impl Fn(usize) -> &'f [f64],
-    ) -> Result<Slices, RunError> {
+    ) -> Result<Slices<'f>, RunError> {
         self.claim()?;
-        let (grid, components) = (self.problem.grid(), self.problem.control_dim());
-        let slices = Slices::thin((grid.len(), components), self.slices, times, value, control);
+        let slices = Slices::thin(self.problem.control_dim(), self.slices, times, value, control);
         if self.writes() {
-            slices.write(grid, &self.out.path().join(SOLUTION))?;
+            slices.write(self.problem.grid(), &self.out.path().join(SOLUTION))?;
         }
         Ok(slices)
     }

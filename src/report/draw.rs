@@ -35,13 +35,14 @@ fn shown(problem: &Problem) -> Range<usize> {
 }
 
 /// V and U over (t, y) in the comparison box.
-pub fn value_and_control(problem: &Problem, slices: &Slices, directory: &Path, stem: &str) -> Drawn {
+pub fn value_and_control(problem: &Problem, slices: &Slices<'_>, directory: &Path, stem: &str) -> Drawn {
     if problem.dim() != 1 || slices.times.len() < 2 {
         return Ok(Vec::new());
     }
-    let (n, range) = (problem.grid.len(), shown(problem));
-    let crop = |field: &[f64]| -> Vec<f64> { field.chunks(n).flat_map(|s| s[range.clone()].iter().copied()).collect() };
-    let (value, control) = (crop(&slices.value), crop(&slices.control));
+    let range = shown(problem);
+    let levels = 0..slices.times.len();
+    let value: Vec<f64> = levels.clone().flat_map(|k| slices.value(k)[range.clone()].iter().copied()).collect();
+    let control: Vec<f64> = levels.flat_map(|k| slices.control(k, 0)[range.clone()].iter().copied()).collect();
     let nodes = &problem.grid.axis(0).nodes()[range];
     let label = state_label(problem);
     let map = |title, values, value_label, colours| HeatMap {
@@ -63,7 +64,7 @@ pub fn value_and_control(problem: &Problem, slices: &Slices, directory: &Path, s
 }
 
 /// V and U over the plane at t = 0 and at the stored time next to 3T/4, in two dimensions.
-pub fn planes(problem: &Problem, slices: &Slices, directory: &Path) -> Drawn {
+pub fn planes(problem: &Problem, slices: &Slices<'_>, directory: &Path) -> Drawn {
     if problem.dim() != 2 || slices.times.is_empty() {
         return Ok(Vec::new());
     }
@@ -78,21 +79,23 @@ pub fn planes(problem: &Problem, slices: &Slices, directory: &Path) -> Drawn {
 }
 
 /// V at five times against the closed form, and the same for U.
-pub fn profiles(problem: &Problem, slices: &Slices, exact: Option<&dyn ClosedForm>, directory: &Path) -> Drawn {
+pub fn profiles<'f>(problem: &Problem, slices: &Slices<'f>, exact: Option<&dyn ClosedForm>, directory: &Path) -> Drawn {
     if problem.dim() != 1 || slices.times.len() < 2 {
         return Ok(Vec::new());
     }
-    let (n, range) = (problem.grid.len(), shown(problem));
+    let range = shown(problem);
     let nodes = &problem.grid.axis(0).nodes()[range.clone()];
     let last = slices.times.len() - 1;
     let chosen: Vec<usize> = [0, 2, 4, 6, 7].iter().map(|q| q * last / 8).collect();
     let labels: Vec<String> = chosen.iter().map(|&k| format!("t = {:.3}", slices.times[k])).collect();
     let label = state_label(problem);
     let mut drawn = Vec::new();
-    for (stem, title, y_label, field) in [
-        ("value_profiles", "Value function at five times", "V(t,y)", &slices.value),
-        ("control_profiles", "Optimal control at five times", "U(t,y)", &slices.control),
-    ] {
+    let (value, control) = (|k| slices.value(k), |k| slices.control(k, 0));
+    let fields: [(_, _, _, &dyn Fn(usize) -> &'f [f64]); 2] = [
+        ("value_profiles", "Value function at five times", "V(t,y)", &value),
+        ("control_profiles", "Optimal control at five times", "U(t,y)", &control),
+    ];
+    for (stem, title, y_label, field) in fields {
         let exact: Vec<Vec<f64>> = chosen
             .iter()
             .map(|&k| {
@@ -111,7 +114,7 @@ pub fn profiles(problem: &Problem, slices: &Slices, exact: Option<&dyn ClosedFor
             .iter()
             .zip(&labels)
             .zip(&exact)
-            .map(|((&k, label), exact)| Profile { label, numerical: &field[k * n..][..n][range.clone()], exact })
+            .map(|((&k, label), exact)| Profile { label, numerical: &field(k)[range.clone()], exact })
             .collect();
         let figure =
             Profiles { title, x_label: &label, y_label, residual_label: "numerical − exact", nodes, profiles: &profiles };

@@ -15,14 +15,14 @@ type Drawn = Result<Vec<FigureInfo>, ReportError>;
 ///
 /// The control has no value in the target and on Dirichlet faces and is not drawn there; the target is grey. The stopping
 /// boundary of a problem with an obstacle is a heavy line.
-pub fn figures(problem: &ControlledProblem, slices: &Slices, directory: &Path) -> Drawn {
+pub fn figures(problem: &ControlledProblem, slices: &Slices<'_>, directory: &Path) -> Drawn {
     match problem.dim() {
         1 => line(problem, slices, directory),
         2 => {
             let labels = [problem.axis_label(0), problem.axis_label(1)];
             let t = (!problem.is_stationary()).then(|| slices.times.first().copied().unwrap_or(0.0));
             let ends = Ends::of(problem);
-            let boundary = stopping(problem, t.unwrap_or(0.0), &slices.value[..problem.grid.len()]);
+            let boundary = stopping(problem, t.unwrap_or(0.0), slices.value(0));
             let active = ends.or_stopped(&boundary);
             let marks = Some(PlaneMarks { ends: &ends, active: &active, boundary: &boundary });
             let (grid, region) = (&problem.grid, &problem.compare_on);
@@ -34,15 +34,14 @@ pub fn figures(problem: &ControlledProblem, slices: &Slices, directory: &Path) -
 }
 
 /// V and v over the comparison box in one dimension.
-fn line(problem: &ControlledProblem, slices: &Slices, directory: &Path) -> Drawn {
+fn line(problem: &ControlledProblem, slices: &Slices<'_>, directory: &Path) -> Drawn {
     let (n, m) = (problem.grid.len(), slices.components);
     let range = problem.grid.region_ranges(&problem.compare_on).map_or(0..n, |r| r[0].clone());
     let nodes = &problem.grid.axis(0).nodes()[range.clone()];
     let label = problem.axis_label(0);
     let ends = Ends::of(problem);
     let crop = |field: Vec<f64>| field[range.clone()].to_vec();
-    let value = |k: usize| &slices.value[k * n..(k + 1) * n];
-    let control = |k: usize| -> Vec<f64> { (k * n..(k + 1) * n).map(|j| slices.control[j * m]).collect() };
+    let (value, control) = (|k: usize| slices.value(k), |k: usize| slices.control(k, 0));
     let last = slices.times.len() - 1;
     let control_title = |place: &str| match m {
         1 => format!("Optimal control v{place}"),
@@ -56,7 +55,7 @@ fn line(problem: &ControlledProblem, slices: &Slices, directory: &Path) -> Drawn
         let stopping = |k: usize| stopping(problem, slices.times[k.min(last - 1)], value(k.min(last - 1)));
         let active = |k: usize| ends.or_stopped(&stopping(k));
         let v = all(&|k| ends.trimmed(value(k)));
-        let u = if m > 0 { all(&|k| active(k).continued(&control(k))) } else { Vec::new() };
+        let u = if m > 0 { all(&|k| active(k).continued(control(k))) } else { Vec::new() };
         let level = if ends.level.is_empty() { Vec::new() } else { all(&|_| ends.level.clone()) };
         let (mut boundary, mut inactive) = (Vec::new(), level.clone());
         if problem.obstacle.is_some() {
@@ -117,7 +116,7 @@ fn line(problem: &ControlledProblem, slices: &Slices, directory: &Path) -> Drawn
         for curve in &mut known {
             curve.iter_mut().zip(&free).filter(|(_, free)| **free == 0.0).for_each(|(v, _)| *v = f64::NAN);
         }
-        let controls: Vec<Vec<f64>> = chosen.iter().map(|&k| crop(ends.free_part(&control(k)))).collect();
+        let controls: Vec<Vec<f64>> = chosen.iter().map(|&k| crop(ends.free_part(control(k)))).collect();
         profile("control_profiles", &control_title(place), control_label, controls, known)?;
     }
     Ok(drawn)

@@ -15,7 +15,7 @@ pub(super) struct Plane<'a> {
     pub region: &'a Region,
     /// Names of the coordinates.
     pub labels: &'a [String; 2],
-    pub slices: &'a Slices,
+    pub slices: &'a Slices<'a>,
     /// Letters of the state and of the control.
     pub symbols: (&'a str, &'a str),
     /// What is marked, if anything.
@@ -38,7 +38,7 @@ impl Plane<'_> {
     /// mapped by its length, with arrows, when it has two components, by its first component otherwise.
     pub fn draw(&self, k: usize, t: Option<f64>, directory: &Path, stem: &str) -> Result<FigureInfo, ReportError> {
         let Plane { grid, region, labels, slices, symbols: (state, symbol), marks } = *self;
-        let (n, m) = (grid.len(), slices.components);
+        let m = slices.components;
         let all = || (0..grid.shape()[0], 0..grid.shape()[1]);
         let (columns, rows): (Range<usize>, Range<usize>) =
             grid.region_ranges(region).map_or_else(|_| all(), |r| (r[0].clone(), r[1].clone()));
@@ -50,11 +50,11 @@ impl Plane<'_> {
         };
         let crop_field = |field: &[f64]| if field.is_empty() { Vec::new() } else { crop(&|node| field[node]) };
         let component = |c: usize| {
-            let all: Vec<f64> = (0..n).map(|node| slices.control[(k * n + node) * m + c]).collect();
-            crop_field(&marks.map_or_else(|| all.clone(), |marks| marks.active.continued(&all)))
+            let all = slices.control(k, c);
+            marks.map_or_else(|| crop_field(all), |marks| crop_field(&marks.active.continued(all)))
         };
-        let value = &slices.value[k * n..(k + 1) * n];
-        let value = crop_field(&marks.map_or_else(|| value.to_vec(), |marks| marks.ends.trimmed(value)));
+        let value = slices.value(k);
+        let value = marks.map_or_else(|| crop_field(value), |marks| crop_field(&marks.ends.trimmed(value)));
         let level = marks.map_or_else(Vec::new, |marks| crop_field(&marks.ends.level));
         let inactive = marks.map_or_else(Vec::new, |marks| crop_field(&marks.active.level));
         let boundary = marks.map_or_else(Vec::new, |marks| crop_field(marks.boundary));

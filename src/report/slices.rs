@@ -7,24 +7,22 @@ use std::path::Path;
 /// Most time slices stored unless asked for otherwise.
 pub const SLICES: usize = 129;
 
-/// A field over time and state: some of a run's time levels.
-pub struct Slices {
+/// Fields over time and state: some of a run's time levels, borrowed from it.
+pub struct Slices<'f> {
     /// Times, ascending, t = 0 and t = T among them.
     pub times: Vec<f64>,
-    /// V, time by time, node by node.
-    pub value: Vec<f64>,
-    /// U (v for a controlled diffusion), time by time, node by node, component by component.
-    pub control: Vec<f64>,
     /// Number m of components of the control.
     pub components: usize,
+    values: Vec<&'f [f64]>,
+    controls: Vec<&'f [f64]>,
 }
 
-impl Slices {
+impl<'f> Slices<'f> {
     /// At most `most` (at least 2) of the given levels, the first and the last among them, as evenly spaced as integers allow.
     ///
-    /// `value(k)` has one entry for each of the n nodes, `control(k)` is component by component.
-    pub fn thin<'f>(
-        (n, components): (usize, usize),
+    /// `value(k)` has one entry for each node, `control(k)` is component by component.
+    pub fn thin(
+        components: usize,
         most: usize,
         times: &[f64],
         value: impl Fn(usize) -> &'f [f64],
@@ -32,15 +30,25 @@ impl Slices {
     ) -> Self {
         let levels = times.len();
         let count = levels.min(most.max(2));
-        let mut out = Slices { times: Vec::with_capacity(count), value: Vec::new(), control: Vec::new(), components };
-        for i in 0..count {
-            let k = if count > 1 { (i * (levels - 1) + (count - 1) / 2) / (count - 1) } else { 0 };
-            out.times.push(times[k]);
-            out.value.extend_from_slice(value(k));
-            let u = control(k);
-            out.control.extend((0..n).flat_map(|j| (0..components).map(move |c| u[c * n + j])));
+        let kept: Vec<usize> =
+            (0..count).map(|i| if count > 1 { (i * (levels - 1) + (count - 1) / 2) / (count - 1) } else { 0 }).collect();
+        Slices {
+            times: kept.iter().map(|&k| times[k]).collect(),
+            components,
+            values: kept.iter().map(|&k| value(k)).collect(),
+            controls: kept.iter().map(|&k| control(k)).collect(),
         }
-        out
+    }
+
+    /// V at time number `k`, node by node.
+    pub fn value(&self, k: usize) -> &'f [f64] {
+        self.values[k]
+    }
+
+    /// Component `c` of U (v for a controlled diffusion) at time number `k`, node by node.
+    pub fn control(&self, k: usize, c: usize) -> &'f [f64] {
+        let n = self.values[k].len();
+        &self.controls[k][c * n..(c + 1) * n]
     }
 
     /// Write `axis0`, ..., `time`, `value[time, axis0, ...]`, `control[time, axis0, ..., component]`.
@@ -56,9 +64,9 @@ impl Slices {
         let mut shape = vec![self.times.len()];
         shape.extend_from_slice(grid.shape());
         file.array("time", &shape[..1], &self.times)?;
-        file.array("value", &shape, &self.value)?;
+        file.pieces("value", &shape, self.values.clone(), 1)?;
         shape.push(self.components);
-        file.array("control", &shape, &self.control)?;
+        file.pieces("control", &shape, self.controls.clone(), self.components)?;
         file.write(path)
     }
 }
