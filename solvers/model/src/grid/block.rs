@@ -61,16 +61,16 @@ pub(super) struct BlockValues<'a, const W: usize, const H: usize, B, T> {
 }
 
 /// Where the points of a block lie on one axis, and the basis functions there.
-struct Places<const W: usize> {
-    cell: [usize; LANES],
-    weight: [[f64; W]; LANES],
+pub(super) struct Places<const W: usize> {
+    pub cell: [usize; LANES],
+    pub weight: [[f64; W]; LANES],
     /// Whether a point lies outside; its cell and weights are those of the face.
-    outside: bool,
+    pub outside: bool,
 }
 
 impl<const W: usize> Places<W> {
     #[inline(always)]
-    fn of<B: Basis<W>>(axis: &Axis, x: &[f64]) -> Self {
+    pub fn of<B: Basis<W>>(axis: &Axis, x: &[f64]) -> Self {
         let n = x.len().min(LANES);
         let (lower, upper) = (axis.lower(), axis.upper());
         let mut face = [lower; LANES];
