@@ -61,16 +61,16 @@ pub(super) struct BlockValues<'a, const W: usize, const H: usize, B, T> {
 }
 
 /// Where the points of a block lie on one axis, and the basis functions there.
-pub(super) struct Places<const W: usize> {
-    pub cell: [usize; LANES],
-    pub weight: [[f64; W]; LANES],
+struct Places<const W: usize> {
+    cell: [usize; LANES],
+    weight: [[f64; W]; LANES],
     /// Whether a point lies outside; its cell and weights are those of the face.
-    pub outside: bool,
+    outside: bool,
 }
 
 impl<const W: usize> Places<W> {
     #[inline(always)]
-    pub fn of<B: Basis<W>>(axis: &Axis, x: &[f64]) -> Self {
+    fn of<B: Basis<W>>(axis: &Axis, x: &[f64]) -> Self {
         let n = x.len().min(LANES);
         let (lower, upper) = (axis.lower(), axis.upper());
         let mut face = [lower; LANES];
@@ -113,7 +113,7 @@ impl<const W: usize> Places<W> {
 }
 
 /// 1.5 * 2^52: adding it rounds a double to the nearest integer, found then in the low bits.
-const ROUND: f64 = 6_755_399_441_055_744.0;
+pub(super) const ROUND: f64 = 6_755_399_441_055_744.0;
 
 impl<const W: usize, const H: usize, B: Basis<W>, T: Table> Kernel for BlockValues<'_, W, H, B, T> {
     type Output = ();

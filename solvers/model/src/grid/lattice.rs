@@ -11,9 +11,9 @@
 
 use super::Extrapolation;
 use super::axis::Axis;
-use super::block::{LANES, Places};
+use super::block::{LANES, ROUND};
 use super::tensor::TensorGrid;
-use super::tensor_product::{Basis, weights};
+use super::tensor_product::{Basis, Table, weights};
 use crate::dispatch::{Kernel, dispatch};
 use crate::points::{Points, PointsMut};
 
@@ -166,6 +166,40 @@ struct PlaneValues<'a, const N: usize, const L: usize> {
     levels: [(&'a [f64], f64); L],
 }
 
+/// Where the points of a block lie on a uniform axis, and the splines there; those outside at the face.
+struct Places {
+    cell: [usize; LANES],
+    weight: [[f64; 4]; LANES],
+    outside: bool,
+}
+
+impl Places {
+    /// The cell is the nearest integer to y - 1/2 with y = (x - lower)/h, as for other grids; the fraction is y minus the cell, in
+    /// which x is rounded as if it had moved by a rounding of x - lower, and no node has to be looked up.
+    #[inline(always)]
+    fn of(axis: &Axis, x: &[f64]) -> Self {
+        let (lower, upper, last) = (axis.lower(), axis.upper(), (axis.len() - 2) as f64);
+        let inverse = axis.inverse_spacing().unwrap_or(f64::NAN);
+        let mut places = Places { cell: [0; LANES], weight: [[0.0; 4]; LANES], outside: false };
+        let (mut t, mut inside) = ([0.0; LANES], true);
+        for ((t, cell), &x) in t.iter_mut().zip(&mut places.cell).zip(x) {
+            inside &= (x >= lower) & (x <= upper);
+            let below = if x > lower { x } else { lower };
+            let face = if below < upper { below } else { upper };
+            let y = (face - lower) * inverse;
+            let middle = y - 0.5;
+            let rounded = if middle < last { middle } else { last } + ROUND;
+            *cell = (rounded.to_bits() & 0xFFFF_FFFF) as usize;
+            *t = y - (rounded - ROUND);
+        }
+        for (weight, t) in places.weight.iter_mut().zip(t) {
+            *weight = Spline::value(t, 0.0);
+        }
+        places.outside = !inside;
+        places
+    }
+}
+
 impl<const N: usize, const L: usize> Kernel for PlaneValues<'_, N, L> {
     type Output = ();
 
@@ -173,16 +207,23 @@ impl<const N: usize, const L: usize> Kernel for PlaneValues<'_, N, L> {
     fn run(self) {
         let Block { axes, extrapolation, row, base, first, x, mut out } = self.block;
         let (x0, x1) = (x.coord(0), x.coord(1));
-        let (places0, places1) = (Places::of::<Spline>(axes[0], x0), Places::of::<Spline>(axes[1], x1));
+        let (places0, places1) = (Places::of(axes[0], x0), Places::of(axes[1], x1));
         let (n, side) = (x0.len().min(LANES), N / 4);
         let mut sums = [[0.0; N]; LANES];
         for l in 0..n {
             let place = base + (places0.cell[l] * row + places1.cell[l]) * side;
             sums[l] = stencil(&self.levels, place, row * side, &places0.weight[l], &places1.weight[l]);
         }
+        // two halves, so that the loops over i and over the points stay vectors
+        let mut halves = [[0.0; 4]; LANES];
+        for (half, s) in halves.iter_mut().zip(&sums) {
+            for i in 0..N / 2 {
+                half[i] = s[i] + s[i + N / 2];
+            }
+        }
         for k in 0..side {
-            for (out, s) in out.coord_mut(first + k).iter_mut().zip(&sums) {
-                *out = total(s, k);
+            for (out, half) in out.coord_mut(first + k).iter_mut().zip(&halves) {
+                *out = half[k] + half[side + k];
             }
         }
         if places0.outside || places1.outside {
@@ -207,22 +248,24 @@ fn stencil<const N: usize, const L: usize>(
     let mut sum = [0.0; N];
     for (table, weight) in levels {
         let w = u.map(|u| weight * u);
-        let rows: [&[f64]; 4] = std::array::from_fn(|p| &table[place + p * stride..][..N]);
+        let (a, b) = (table.run::<N>(place), table.run::<N>(place + stride));
+        let (c, d) = (table.run::<N>(place + 2 * stride), table.run::<N>(place + 3 * stride));
         for i in 0..N {
-            sum[i] += (rows[0][i] * w[0] + rows[1][i] * w[1]) + (rows[2][i] * w[2] + rows[3][i] * w[3]);
+            sum[i] += (a[i] * w[0] + b[i] * w[1]) + (c[i] * w[2] + d[i] * w[3]);
         }
     }
+    let mut out = [0.0; N];
     for i in 0..N {
-        sum[i] *= v[i / (N / 4)];
+        out[i] = sum[i] * v[i / (N / 4)];
     }
-    sum
+    out
 }
 
 /// The value of spline k.
 #[inline(always)]
 fn total<const N: usize>(s: &[f64; N], k: usize) -> f64 {
     let side = N / 4;
-    (s[k] + s[side + k]) + (s[2 * side + k] + s[3 * side + k])
+    (s[k] + s[2 * side + k]) + (s[side + k] + s[3 * side + k])
 }
 
 /// [`stencil`] at a point outside, by continued basis functions.
