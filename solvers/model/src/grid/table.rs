@@ -62,12 +62,16 @@ impl Slice {
     }
 
     /// The B-spline coefficients of splines in Hermite form, `each` numbers for one.
-    fn on_lattice(hermite: &[f64], lattice: Lattice, grid: &TensorGrid, each: usize) -> Self {
+    ///
+    /// # Errors
+    /// Coefficients that overflow.
+    fn on_lattice(hermite: &[f64], lattice: Lattice, grid: &TensorGrid, each: usize) -> Result<Self, ModelError> {
         let mut memory = vec![0.0; lattice.len()];
         for (k, table) in hermite.chunks_exact(each).enumerate() {
             lattice.convert(grid, k, table, &mut memory);
         }
-        Slice { memory, start: 0 }
+        check_finite("spline.coefficients", &memory)?;
+        Ok(Slice { memory, start: 0 })
     }
 
     fn coefficients(&self) -> &[f64] {
@@ -100,10 +104,11 @@ impl Space {
             for (values, table) in slice.chunks_exact(grid.len()).zip(fitted.chunks_exact_mut(space.len())) {
                 space.fit(values, table).map_err(|e| e.within(&format!("slices[{k}]")))?;
             }
-            arranged.push(match lattice {
-                None => Slice::arranged(&fitted, layout, components, control_dim),
+            let slice = match lattice {
+                None => Ok(Slice::arranged(&fitted, layout, components, control_dim)),
                 Some(lattice) => Slice::on_lattice(&fitted, lattice, &grid, space.len()),
-            });
+            };
+            arranged.push(slice.map_err(|e| e.within(&format!("slices[{k}]")))?);
         }
         let space = match lattice {
             None => Space::Cubic(space, layout),
@@ -116,7 +121,7 @@ impl Space {
 impl TableFeedback {
     /// The feedback with these slices: one for each time, component-major, so that component c at node i is entry
     /// `c * nodes + i`. Times are strictly increasing generation times. The splines of `Interpolation::Cubic` are fitted
-    /// here, once; they take 2^d numbers per node, component and slice.
+    /// here, once; they take 2^d numbers per node, component and slice (one on uniform grids of the plane).
     ///
     /// # Errors
     /// No time, times that are not finite or do not increase, another number of slices than times, a slice of the wrong
