@@ -55,6 +55,20 @@ fn every_scheme_reaches_the_optimum_up_to_its_bias() {
         let report = run.report();
         assert_eq!(report["rollout"]["scheme"], scheme);
         assert_eq!(report["rollout"]["eta"].as_f64(), (scheme == "ddim").then_some(1.0));
+        let chosen = &report["rollout"]["simulation"]["scheme_parameters"];
+        match (scheme, more.last()) {
+            ("milstein", _) => assert_eq!(chosen, &json!({"noise": "diagonal"})),
+            ("ddim", _) => assert_eq!(chosen, &json!({"eta": 1.0})),
+            ("ancestral", Some(&"gaussian-posterior")) => {
+                // 0.4 (0.15 + 1.5^2) + 0.6 (0.4 + 1)
+                let variance = number(chosen, "/variance/gaussian_posterior/data_variance");
+                assert!((variance - 1.8).abs() < 1e-12, "{chosen}");
+            }
+            ("ancestral", Some(rule)) => {
+                assert_eq!(chosen, &json!({"alpha": "exp_integral", "variance": rule.replace('-', "_")}));
+            }
+            _ => assert!(chosen.is_null(), "{scheme}: {chosen}"),
+        }
         let (objective, error) = (number(&report, OBJECTIVE), number(&report, ERROR));
         // 50 steps: the bias of the schemes of order 1 is 2e-2 at most, the standard error 3e-3
         assert!((objective - 0.7706).abs() < 0.02 + 4.0 * error, "{flags:?}: {objective}");

@@ -89,6 +89,10 @@ impl SdeScheme for Ancestral {
         self.variance != ReverseVariance::Posterior
     }
 
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!({ "alpha": self.alpha, "variance": self.variance })
+    }
+
     fn prepare(&mut self, system: &ClosedLoop<'_>) -> Result<(), RolloutError> {
         check_schedule(system, &self.schedule)?;
         let grid = system.grid();

@@ -60,6 +60,10 @@ impl SdeScheme for Ddim {
         false
     }
 
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!({ "eta": self.eta })
+    }
+
     fn prepare(&mut self, system: &ClosedLoop<'_>) -> Result<(), RolloutError> {
         check_schedule(system, &self.schedule)?;
         let grid = system.grid();

@@ -403,6 +403,7 @@ impl<'a, S: SdeScheme> Ensemble<'a, S> {
         let path_steps = state.paths * steps as u64;
         let info = RolloutInfo {
             scheme: S::NAME,
+            scheme_parameters: self.scheme.parameters(),
             paths: state.paths as usize,
             steps,
             step_length: (self.problem.horizon() - self.grid.as_ref().map_or(0.0, TimeGrid::start)) / steps as f64,

@@ -29,6 +29,7 @@ use crate::sweep;
 
 /// The Milstein scheme, by the structure of the noise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Milstein {
     /// sigma is diagonal and its entry (i, i) depends on x_i only.
     #[default]
@@ -41,6 +42,10 @@ impl SdeScheme for Milstein {
     const NAME: &'static str = "Milstein";
     const STRONG_ORDER: f64 = 1.0;
     const WEAK_ORDER: f64 = 1.0;
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!({ "noise": self })
+    }
 
     fn prepare(&mut self, system: &ClosedLoop<'_>) -> Result<(), RolloutError> {
         let (found, expected) = (system.problem().noise_dim(), system.problem().dim());

@@ -82,6 +82,9 @@ impl RolloutParams {
 pub struct RolloutInfo {
     /// Name of the scheme.
     pub scheme: &'static str,
+    /// What the scheme was made with ([`SdeScheme::parameters`](crate::SdeScheme::parameters)): `alpha` and `variance` of the
+    /// ancestral sampler, `eta` of DDIM, `noise` of Milstein's scheme; null otherwise.
+    pub scheme_parameters: serde_json::Value,
     /// Number of paths done.
     pub paths: usize,
     /// Number of steps N.

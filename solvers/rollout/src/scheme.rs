@@ -59,6 +59,11 @@ pub trait SdeScheme: Clone + Send + Sync {
         true
     }
 
+    /// What this scheme was made with, beside the problem's own schedule, for reports; null where there is nothing to choose.
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
     /// Compute what depends on the time levels only; called once before a run.
     ///
     /// # Errors

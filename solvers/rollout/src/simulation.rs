@@ -5,7 +5,7 @@ use crate::error::RolloutError;
 use crate::functional::{PreparedFunctional, StepView};
 use crate::initial::InitialState;
 use crate::lanes::Lanes;
-use crate::noise::{BlockNoise, LANES, NormalStream, SobolBridge, StepNoise};
+use crate::noise::{BlockNoise, LANES, NormalStream, STEPS_PER_DRAW, SobolBridge, StepNoise};
 use crate::params::RolloutParams;
 use crate::reduce::FinishedPaths;
 use crate::reflection::Reflection;
@@ -86,16 +86,20 @@ impl<S: SdeScheme> Simulation<'_, S> {
         self.end(work)
     }
 
-    /// Run the blocks `first`, `first + 1`, ..., one in each workspace, side by side: all take a step before any takes the
-    /// next, so that a slice of a table is read into the cache for all of them. Nothing else differs from
-    /// [`Simulation::advance`].
+    /// Run the blocks `first`, `first + 1`, ..., one in each workspace, side by side: all take a few steps before any takes the
+    /// next ones, so that a slice of a table is read into the cache for all of them, and the memory of a block once for the steps
+    /// whose noise is made together. Nothing else differs from [`Simulation::advance`].
     pub fn advance_together(&self, first: u64, works: &mut [Workspace]) -> Vec<Result<(), RolloutError>> {
         let mut settled: Vec<Result<bool, RolloutError>> =
             works.iter_mut().zip(first..).map(|(work, block)| self.begin(block, work).map(|()| false)).collect();
-        for k in 0..self.system.steps() {
+        const FEW: usize = STEPS_PER_DRAW as usize;
+        let steps = self.system.steps();
+        for begin in (0..steps).step_by(FEW) {
             for ((work, block), settled) in works.iter_mut().zip(first..).zip(&mut settled) {
-                if matches!(settled, Ok(false)) {
-                    *settled = self.checked_step(block, k, work);
+                for k in begin..steps.min(begin + FEW) {
+                    if matches!(settled, Ok(false)) {
+                        *settled = self.checked_step(block, k, work);
+                    }
                 }
             }
         }

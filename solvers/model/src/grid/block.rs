@@ -113,7 +113,7 @@ impl<const W: usize> Places<W> {
 }
 
 /// 1.5 * 2^52: adding it rounds a double to the nearest integer, found then in the low bits.
-const ROUND: f64 = 6_755_399_441_055_744.0;
+pub(super) const ROUND: f64 = 6_755_399_441_055_744.0;
 
 impl<const W: usize, const H: usize, B: Basis<W>, T: Table> Kernel for BlockValues<'_, W, H, B, T> {
     type Output = ();

@@ -12,6 +12,7 @@
 mod axis;
 mod block;
 mod grid_function;
+mod lattice;
 mod linear;
 mod region;
 mod slopes;

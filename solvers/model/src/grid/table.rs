@@ -1,14 +1,17 @@
 //! A feedback control given by slices at several times on a tensor grid.
 //!
 //! Linear in time between neighbouring slices (order 2), the first and the last slice beyond them; multilinear or cubic in
-//! space. A block is evaluated once, with the coefficients of the two slices blended cell by cell.
+//! space. A block is evaluated once, with the coefficients of the two slices blended cell by cell. Cubic tables on uniform grids
+//! of the plane are kept by their B-spline coefficients, one number for each node, which gives the same function in a quarter of
+//! the memory; others in Hermite form.
 
 use super::block::Layout;
 use super::grid_function::check_finite;
+use super::lattice::Lattice;
 use super::linear::Hat;
 use super::spline::{Hermite, SplineSpace};
 use super::tensor::TensorGrid;
-use super::tensor_product::{Blend, Table, TensorProduct};
+use super::tensor_product::{Blend, TensorProduct};
 use super::{Extrapolation, Interpolation};
 use crate::error::ModelError;
 use crate::field::{Feedback, VectorField};
@@ -29,7 +32,6 @@ struct Data {
     times: Vec<f64>,
     control_dim: usize,
     space: Space,
-    layout: Layout,
     /// For each time the tables of all components.
     slices: Vec<Slice>,
 }
@@ -59,6 +61,19 @@ impl Slice {
         Slice { memory, start }
     }
 
+    /// The B-spline coefficients of splines in Hermite form, `each` numbers for one.
+    ///
+    /// # Errors
+    /// Coefficients that overflow.
+    fn on_lattice(hermite: &[f64], lattice: Lattice, grid: &TensorGrid, each: usize) -> Result<Self, ModelError> {
+        let mut memory = vec![0.0; lattice.len()];
+        for (k, table) in hermite.chunks_exact(each).enumerate() {
+            lattice.convert(grid, k, table, &mut memory);
+        }
+        check_finite("spline.coefficients", &memory)?;
+        Ok(Slice { memory, start: 0 })
+    }
+
     fn coefficients(&self) -> &[f64] {
         &self.memory[self.start..]
     }
@@ -66,14 +81,47 @@ impl Slice {
 
 #[derive(Debug)]
 enum Space {
-    Linear(TensorProduct<2>),
-    Cubic(SplineSpace),
+    Linear(TensorProduct<2>, Layout),
+    Cubic(SplineSpace, Layout),
+    /// The space only serves to count points outside.
+    Lattice(Lattice, TensorProduct<2>),
+}
+
+impl Space {
+    /// The splines through the values of each slice, and their coefficients.
+    fn cubic(
+        grid: Arc<TensorGrid>,
+        slices: Vec<Vec<f64>>,
+        control_dim: usize,
+        extrapolation: Extrapolation,
+    ) -> Result<(Self, Vec<Slice>), ModelError> {
+        let space = SplineSpace::new(grid.clone(), extrapolation)?;
+        let (layout, components) = (space.product.layout(control_dim), space.product.components());
+        let lattice = Lattice::new(&grid, control_dim);
+        let mut fitted = vec![0.0; space.len() * control_dim];
+        let mut arranged = Vec::with_capacity(slices.len());
+        for (k, slice) in slices.into_iter().enumerate() {
+            for (values, table) in slice.chunks_exact(grid.len()).zip(fitted.chunks_exact_mut(space.len())) {
+                space.fit(values, table).map_err(|e| e.within(&format!("slices[{k}]")))?;
+            }
+            let slice = match lattice {
+                None => Ok(Slice::arranged(&fitted, layout, components, control_dim)),
+                Some(lattice) => Slice::on_lattice(&fitted, lattice, &grid, space.len()),
+            };
+            arranged.push(slice.map_err(|e| e.within(&format!("slices[{k}]")))?);
+        }
+        let space = match lattice {
+            None => Space::Cubic(space, layout),
+            Some(lattice) => Space::Lattice(lattice, TensorProduct::new(grid, extrapolation)?),
+        };
+        Ok((space, arranged))
+    }
 }
 
 impl TableFeedback {
     /// The feedback with these slices: one for each time, component-major, so that component c at node i is entry
     /// `c * nodes + i`. Times are strictly increasing generation times. The splines of `Interpolation::Cubic` are fitted
-    /// here, once; they take 2^d numbers per node, component and slice.
+    /// here, once; they take 2^d numbers per node, component and slice (one on uniform grids of the plane).
     ///
     /// # Errors
     /// No time, times that are not finite or do not increase, another number of slices than times, a slice of the wrong
@@ -103,26 +151,16 @@ impl TableFeedback {
             check_finite(&field, slice)?;
         }
         let (space, slices) = match interpolation {
-            Interpolation::Linear => (Space::Linear(TensorProduct::new(grid, extrapolation)?), slices),
-            Interpolation::Cubic => {
-                let space = SplineSpace::new(grid, extrapolation)?;
-                let mut fitted = Vec::with_capacity(slices.len());
-                for (k, slice) in slices.into_iter().enumerate() {
-                    let mut table = vec![0.0; space.len() * control_dim];
-                    for (values, table) in slice.chunks_exact(nodes).zip(table.chunks_exact_mut(space.len())) {
-                        space.fit(values, table).map_err(|e| e.within(&format!("slices[{k}]")))?;
-                    }
-                    fitted.push(table);
-                }
-                (Space::Cubic(space), fitted)
+            Interpolation::Linear => {
+                let product = TensorProduct::new(grid, extrapolation)?;
+                let layout = product.layout(control_dim);
+                let arranged = |slice: &Vec<f64>| Slice::arranged(slice, layout, product.components(), control_dim);
+                let slices = slices.iter().map(arranged).collect();
+                (Space::Linear(product, layout), slices)
             }
+            Interpolation::Cubic => Space::cubic(grid, slices, control_dim, extrapolation)?,
         };
-        let (layout, per_node) = match &space {
-            Space::Linear(product) => (product.layout(control_dim), product.components()),
-            Space::Cubic(space) => (space.product.layout(control_dim), space.product.components()),
-        };
-        let slices = slices.iter().map(|slice| Slice::arranged(slice, layout, per_node, control_dim)).collect();
-        Ok(TableFeedback { data: Arc::new(Data { times, control_dim, space, layout, slices }) })
+        Ok(TableFeedback { data: Arc::new(Data { times, control_dim, space, slices }) })
     }
 
     /// The grid.
@@ -138,8 +176,8 @@ impl TableFeedback {
     /// The interpolation in space.
     pub fn interpolation(&self) -> Interpolation {
         match self.data.space {
-            Space::Linear(_) => Interpolation::Linear,
-            Space::Cubic(_) => Interpolation::Cubic,
+            Space::Linear(..) => Interpolation::Linear,
+            Space::Cubic(..) | Space::Lattice(..) => Interpolation::Cubic,
         }
     }
 }
@@ -169,13 +207,11 @@ struct TableSlice<'a> {
 
 impl VectorField for TableSlice<'_> {
     fn eval(&self, x: Points<'_>, out: PointsMut<'_>) {
-        let first = self.data.slices[self.slice].coefficients();
-        if self.weight == 0.0 {
-            self.data.eval(first, x, out);
-        } else {
-            let second = self.data.slices[(self.slice + 1).min(self.data.slices.len() - 1)].coefficients();
-            self.data.eval(Blend { first, second, weight: self.weight }, x, out);
-        }
+        let slices = &self.data.slices;
+        let first = slices[self.slice].coefficients();
+        let second = || slices[(self.slice + 1).min(slices.len() - 1)].coefficients();
+        let blend = (self.weight != 0.0).then(|| Blend { first, second: second(), weight: self.weight });
+        self.data.eval(first, blend, x, out);
     }
 
     fn table_bytes(&self) -> usize {
@@ -184,8 +220,8 @@ impl VectorField for TableSlice<'_> {
 
     fn count_outside(&self, x: Points<'_>) -> usize {
         match &self.data.space {
-            Space::Linear(product) => product.count_outside(x),
-            Space::Cubic(space) => space.product.count_outside(x),
+            Space::Linear(product, _) | Space::Lattice(_, product) => product.count_outside(x),
+            Space::Cubic(space, _) => space.product.count_outside(x),
         }
     }
 }
@@ -193,8 +229,8 @@ impl VectorField for TableSlice<'_> {
 impl Data {
     fn grid(&self) -> &Arc<TensorGrid> {
         match &self.space {
-            Space::Linear(product) => product.grid(),
-            Space::Cubic(space) => space.product.grid(),
+            Space::Linear(product, _) | Space::Lattice(_, product) => product.grid(),
+            Space::Cubic(space, _) => space.product.grid(),
         }
     }
 
@@ -215,10 +251,21 @@ impl Data {
         }
     }
 
-    fn eval(&self, table: impl Table, x: Points<'_>, out: PointsMut<'_>) {
-        match &self.space {
-            Space::Linear(product) => product.values::<Hat>(table, self.layout, self.control_dim, x, out),
-            Space::Cubic(space) => space.product.values::<Hermite>(table, self.layout, self.control_dim, x, out),
+    /// The values of one slice or, if given, of two.
+    fn eval(&self, slice: &[f64], blend: Option<Blend<'_>>, x: Points<'_>, out: PointsMut<'_>) {
+        let count = self.control_dim;
+        match (&self.space, blend) {
+            (Space::Linear(product, layout), None) => product.values::<Hat>(slice, *layout, count, x, out),
+            (Space::Linear(product, layout), Some(blend)) => product.values::<Hat>(blend, *layout, count, x, out),
+            (Space::Cubic(space, layout), None) => space.product.values::<Hermite>(slice, *layout, count, x, out),
+            (Space::Cubic(space, layout), Some(blend)) => space.product.values::<Hermite>(blend, *layout, count, x, out),
+            (Space::Lattice(lattice, product), None) => {
+                lattice.values(product.grid(), product.extrapolation(), &[(slice, 1.0)], x, out);
+            }
+            (Space::Lattice(lattice, product), Some(Blend { first, second, weight })) => {
+                let levels = [(first, 1.0 - weight), (second, weight)];
+                lattice.values(product.grid(), product.extrapolation(), &levels, x, out);
+            }
         }
     }
 }

@@ -3,7 +3,8 @@
 //! A target is where a level function is <= 0. Between two steps that are both outside a target, at levels a > 0 and
 //! b > 0, the path has touched it with the probability
 //!   p = exp( -2 a b / ( h |sigma' grad level|^2 ) ),
-//! exact for a flat boundary and constant coefficients. The factor 1 - p is carried along instead of being drawn: a path
+//! exact for a flat boundary and constant coefficients. The level is taken as linear over a step: write it like a distance
+//! (1 - x rather than e^{-x} - e^{-1}, which bends within a step and spoils the constant of the error). The factor 1 - p is carried along instead of being drawn: a path
 //! has a probability S_k to be alive at t_k given its states, which is unbiased for the drawn one and varies less.
 //!   chance of target i = E sum_k S_k p_i,k,     E[min(tau, T)] = E sum_k h (S_k + S_{k+1})/2.
 //! With the correction the bias is O(h) (for Euler-Maruyama and a smooth boundary); without it O(sqrt h), because exits

@@ -70,7 +70,8 @@ impl QuantileSketch {
         self.counts.len()
     }
 
-    /// Add counts whose bins rise. Few are looked up one by one: once most bins are in use nothing has to move.
+    /// Add k counts whose bins rise: O(k log(bins in use)), and O(bins in use) more, each entry moved once, when a bin is new.
+    /// Samples use new bins ever more rarely, so that in a long run nothing has to move.
     fn join(&mut self, sorted: &[(i64, u64)]) {
         let mut missing = Vec::new();
         let mut rest = self.counts.as_mut_slice();

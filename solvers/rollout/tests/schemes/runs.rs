@@ -43,6 +43,7 @@ impl Task for Reproduce {
             let all = ensemble(150, Some(1));
             let (summary, info) = all.run().unwrap();
             assert_eq!((info.scheme, info.steps, info.paths), (S::NAME, grid.steps(), 150));
+            assert_eq!(info.scheme_parameters, sampler.parameters(), "{place}");
             assert_eq!(summary, ensemble(150, Some(2)).run().unwrap().0, "{place}");
             let bits = |s: &RolloutSummary, n: usize| -> Vec<u64> {
                 let (x, j) = (s.final_states.as_ref().unwrap(), s.objectives.as_ref().unwrap());
