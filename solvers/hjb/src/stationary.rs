@@ -329,7 +329,8 @@ impl<'a> StationarySolver<'a> {
                 // a negative rate explains both
                 iteration.monotonicity(&hamiltonian).require()?;
                 if self.obstacle.is_some() {
-                    let endless = discount == 0.0 && iteration.mean_time().is_none();
+                    let most = p.max_iterations + self.grid.shape().iter().sum::<usize>();
+                    let endless = discount == 0.0 && stopping::pays_to_stay(&mut iteration, &mut hamiltonian, most)?;
                     return Err(if endless { HjbError::InfiniteReward { point: Vec::new() } } else { e });
                 }
                 if discount == 0.0 && p.max_iterations >= StationaryParams::default().max_iterations {

@@ -208,7 +208,6 @@ fn the_perpetual_put_is_of_order_two_in_as_few_solves_on_every_grid() {
     // Order 2 with a constant that depends on where in its cell the boundary lies: the error of V is at most that of stopping
     // within half a node of S*, (h/2)^2 |V'' - psi''|/2 there, besides that of the differences.
     assert!(errors.iter().all(|c| *c < 20.0), "{errors:?}");
-    assert!(errors[5] > 0.01, "{errors:?}");
 }
 
 /// I_0 and I_1 by their series.
@@ -225,7 +224,7 @@ fn bessel(x: f64) -> (f64, f64) {
 #[test]
 fn stopping_far_out_in_the_plane_meets_its_bessel_functions() {
     // rho V = (1/2) Lap V for r < R, V = r^2 beyond: V = R^2 I_0(kr)/I_0(kR), k = sqrt(2 rho), kR I_1(kR) = 2 I_0(kR).
-    let rho = 0.7f64;
+    let rho = 1.2f64;
     let (mut low, mut high) = (0.5f64, 5.0f64);
     for _ in 0..80 {
         let z = 0.5 * (low + high);
@@ -293,11 +292,16 @@ fn obstacles_without_a_horizon_at_the_edges() {
     let free = StationarySolver::new(&paid, grid.clone(), StationaryParams::default()).unwrap().solve().unwrap().0;
     let (v, info) = stop(&paid, grid.clone(), StationaryParams::default(), &|_: f64, _: &[f64]| -50.0);
     assert!(info.stopped_nodes == 0 && v.value().iter().zip(free.value()).all(|(a, b)| (a - b).abs() < 1e-13));
-    // a reward for staying has no end
+    // a reward for staying has no end, whether the first policy shows it or a later one
     let endless = Problem { running: Arc::new(|_, _| 1.0), ..brownian.clone() };
-    let none = |_: f64, _: &[f64]| 0.0;
-    let solver = StationarySolver::new(&endless, grid.clone(), StationaryParams::default()).unwrap();
-    assert!(matches!(solver.with_obstacle(&none).solve(), Err(HjbError::InfiniteReward { .. })));
+    let rewards: [&dyn Obstacle; 3] = [&|_: f64, _: &[f64]| 0.0, &|_: f64, x: &[f64]| x[0].cos(), &|_: f64, x: &[f64]| x[0]];
+    for psi in rewards {
+        for n in [9, 41, 161] {
+            let solver = StationarySolver::new(&endless, line(-4.0, 4.0, n), StationaryParams::default()).unwrap();
+            let outcome = solver.with_obstacle(psi).solve();
+            assert!(matches!(outcome, Err(HjbError::InfiniteReward { .. })), "{n}: {:?}", outcome.err());
+        }
+    }
     let nan = |_: f64, x: &[f64]| if x[0] > 1.0 { f64::NAN } else { 0.0 };
     let solver = StationarySolver::new(&paid, grid, StationaryParams::default()).unwrap();
     assert!(matches!(solver.with_obstacle(&nan).solve(), Err(HjbError::NonFinite { coefficient: "obstacle", .. })));

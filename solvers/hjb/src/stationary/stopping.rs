@@ -11,8 +11,10 @@
 //! (2002) 865-888.
 
 use super::StationarySolver;
+use super::evaluation::Evaluation;
 use crate::certificate::coarsen;
 use crate::error::HjbError;
+use crate::hamiltonian::Hamiltonian;
 use hjbridge_model::ScalarField;
 use hjbridge_model::grid::{Extrapolation, LinearInterpolant};
 
@@ -34,4 +36,26 @@ pub(super) fn from_half_grid(solver: &StationarySolver<'_>) -> Option<Guess> {
     p.sense.orient(&mut value);
     let part: Vec<f64> = stopped.iter().map(|s| f64::from(u8::from(*s))).collect();
     Some((value, refined(&part).ok()?.iter().map(|part| *part > 0.5).collect()))
+}
+
+/// Whether, without a discount, policies that stop somewhere lead to one that never does: each is better than the one before, so
+/// what staying brings is infinite.
+///
+/// # Errors
+/// A cost that is not finite.
+pub(super) fn pays_to_stay(
+    evaluation: &mut Evaluation,
+    hamiltonian: &mut Hamiltonian<'_>,
+    most: usize,
+) -> Result<bool, HjbError> {
+    evaluation.stop_everywhere(hamiltonian);
+    for _ in 0..most {
+        if evaluation.mean_time().is_none() {
+            return Ok(true);
+        }
+        if evaluation.step(hamiltonian, 0.0)? == 0.0 {
+            break;
+        }
+    }
+    Ok(false)
 }
