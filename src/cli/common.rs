@@ -293,7 +293,8 @@ pub(super) fn route_lines(nodes: usize, seconds: f64, route: &RouteReport, contr
             "  certificate: error of V about {}{} (order {}); residual {}",
             shown(estimate.map(|e| e.value_error)),
             control.unwrap_or_default(),
-            shown_order(estimate.and_then(|e| e.observed_order)),
+            // differences that are rounding have no order
+            shown_order(estimate.filter(|e| e.value_difference > 1e-12).and_then(|e| e.observed_order)),
             shown(certificate.residual.as_ref().map(|r| r.sup))
         ));
     }
