@@ -19,7 +19,7 @@ pub(super) fn run(session: &Session<ControlledProblem>) -> Result<(), RunError> 
     if let Some((all, start)) = estimate.and_then(|e| Some((e, e.at_start.as_ref()?))) {
         let control = match problem.model.control_dim() {
             0 => String::new(),
-            _ if start.control_observed_order.is_some_and(|p| p < 0.5) => {
+            _ if all.control_jump.is_some() || start.control_observed_order.is_some_and(|p| p < 0.5) => {
                 format!(", of the control about {:.1e} on average", start.control_mean_error)
             }
             _ => format!(", of the control {:.1e} ({:.1e} on average)", start.control_error, start.control_mean_error),
