@@ -14,10 +14,13 @@
 //!   K - B = p(B, tau) + r K int_0^tau e^{-r s} N( -d2(B, B(tau - s), s) ) ds,   B = B(tau),
 //!   d2(S, B, s) = ( log(S/B) + (r - sigma^2/2) s ) / (sigma sqrt(s)),   p the European put, N the normal distribution function.
 //!
+//! Without a maturity V_t drops out and the boundary stands still: with gamma = 2r/sigma^2 stopping is optimal below
+//! S* = K gamma/(1 + gamma), and V = (K - S*)(S/S*)^{-gamma} above. The same policy iteration solves it, from grid to finer grid.
+//!
 //! Run: cargo run --release --example 09_optimal_stopping
 #![allow(non_snake_case)] // K, S, T, V, B and N are the letters of the equation
 
-use hjbridge::hjb::{HjbParams, HjbSolver, Time, ValueFunction};
+use hjbridge::hjb::{HjbParams, HjbSolver, StationaryParams, StationarySolver, Time, ValueFunction};
 use hjbridge::model::grid::{Axis, TensorGrid};
 use hjbridge::model::{Coefficients, ControlledDiffusion, GaussianMixture, MatrixCoefficient, Points, PointsMut};
 use std::sync::Arc;
@@ -179,6 +182,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{:>6.2} {S_f:>10.4} {exact:>10.4} {:>+10.1e}", V.times()[k], S_f - exact);
     }
     let gamma = 2.0 * RATE / (SIGMA * SIGMA);
-    println!("it lies between the perpetual one, K gamma/(1 + gamma) = {}, and K = {K}", K * gamma / (1.0 + gamma));
+    let S_star = K * gamma / (1.0 + gamma);
+    println!("it lies between the perpetual one, S* = K gamma/(1 + gamma) = {S_star}, and K = {K}");
+
+    println!("perpetual put: sup error of V over all nodes, and the highest price at which it stops");
+    println!("{:>6} {:>8} {:>10} {:>9} {:>11}", "nodes", "seconds", "error", "stops at", "iterations");
+    for nodes in [751, 1501, 3001, 6001] {
+        let grid = Arc::new(TensorGrid::new(vec![Axis::uniform(K.ln() - 1.5, K.ln() + 6.0, nodes)?])?);
+        let psi = |_t: f64, x: &[f64]| payoff(x[0]);
+        let (V, info) = StationarySolver::new(&Stock, grid, StationaryParams::default())?.with_obstacle(&psi).solve()?;
+        let x = V.grid().axis(0).nodes();
+        let exact = |x: f64| if x.exp() < S_star { payoff(x) } else { (K - S_star) * (x.exp() / S_star).powf(-gamma) };
+        let error = x.iter().zip(V.value()).map(|(x, v)| (v - exact(*x)).abs()).fold(0.0, f64::max);
+        let last = x[info.stopped_nodes.max(1) - 1].exp();
+        println!("{nodes:>6} {:>8.4} {error:>10.1e} {last:>9.4} {:>11}", info.seconds, info.iterations);
+    }
     Ok(())
 }

@@ -24,7 +24,7 @@
 //! | upwind, hybrid and fitted differences, cross derivatives | [`hjb::space`] | `solvers/hjb/src/space` | Wang and Forsyth 2008; Scharfetter and Gummel 1969 |
 //! | implicit Euler, Crank-Nicolson with Rannacher start, TR-BDF2 | [`hjb::time`] | `solvers/hjb/src/time` | Rannacher 1984; Bank et al. 1985 |
 //! | discounted infinite horizon, exit and hitting problems | [`hjb::StationarySolver`] | `solvers/hjb` | Howard 1960; Shortley and Weller 1938 |
-//! | optimal stopping | [`hjb::HjbSolver::with_obstacle`] | `solvers/hjb` | Forsyth and Vetzal 2002 |
+//! | optimal stopping | [`hjb::HjbSolver::with_obstacle`], [`hjb::StationarySolver::with_obstacle`] | `solvers/hjb` | Forsyth and Vetzal 2002 |
 //! | tridiagonal, sparse LU, BiCGSTAB, multigrid, ADI | [`hjb::linear`] | `solvers/hjb/src/linear` | |
 //! | Fokker-Planck by the transposed generator, exact adjoint, stationary density | [`hjb::FokkerPlanck`], [`hjb::AdjointLaw`], [`hjb::StationaryDensity`] | `solvers/hjb` | Chang and Cooper 1970 |
 //! | controlled diffusions from formulas | [`model::formulated`] | `solvers/model/src/formulated` | |
@@ -42,7 +42,7 @@
 //! * The exact answer on a grid for anything else: [`hjb::RouteSolver`], which chooses between the next two and certifies.
 //! * Smooth data, no kinks: [`hjb::SmoothSolver`]. Kinks, obstacles, targets, finite sets of controls: [`hjb::HjbSolver`] with
 //!   the default schemes; add [`hjb::Space::Upwind`] and [`hjb::Time::ImplicitEuler`] when monotonicity matters more than order.
-//! * No horizon (discount, exit, hitting): [`hjb::StationarySolver`]; rare events at constant temperature, where exp(V) spans
+//! * No horizon (discount, exit, hitting, stopping): [`hjb::StationarySolver`]; rare events at constant temperature, where exp(V) spans
 //!   many decades: [`hjb::cole_hopf`].
 //! * The discrete-time answer: [`pift::PiFt`]; beyond three dimensions [`pift::parametric`], with a bound on what it misses. Its distance to the continuous one: [`bridge::bridge`].
 //! * The law and the objective of a policy: [`rollout::Ensemble`] in any dimension, [`hjb::FokkerPlanck`] on a grid.

@@ -284,15 +284,19 @@ pub(super) fn route_lines(nodes: usize, seconds: f64, route: &RouteReport, contr
     if let Some(certificate) = &route.certificate {
         let estimate = certificate.richardson.as_ref();
         // at a switch the largest error does not fall under refinement
-        let control = estimate.filter(|_| controlled).map(|e| match e.control_observed_order {
-            Some(order) if order < 0.5 => format!(", of the control about {:.1e} on average", e.control_mean_error),
-            _ => format!(", of the control {:.1e}", e.control_error),
+        let control = estimate.filter(|_| controlled).map(|e| {
+            if e.control_jump.is_some() || e.control_observed_order.is_some_and(|p| p < 0.5) {
+                format!(", of the control about {:.1e} on average", e.control_mean_error)
+            } else {
+                format!(", of the control {:.1e}", e.control_error)
+            }
         });
         lines.push(format!(
             "  certificate: error of V about {}{} (order {}); residual {}",
             shown(estimate.map(|e| e.value_error)),
             control.unwrap_or_default(),
-            shown_order(estimate.and_then(|e| e.observed_order)),
+            // differences that are rounding have no order
+            shown_order(estimate.filter(|e| e.value_difference > 1e-12).and_then(|e| e.observed_order)),
             shown(certificate.residual.as_ref().map(|r| r.sup))
         ));
     }

@@ -15,18 +15,21 @@ pub(super) fn run(session: &Session<ControlledProblem>) -> Result<(), RunError> 
     let r = &run.report;
     let mut summary = session.heading();
     summary.extend(route_lines(problem.grid.len(), r.seconds, &r.route, problem.model.control_dim() > 0));
-    if let Some(start) = r.route.certificate.as_ref().and_then(|c| c.richardson.as_ref()).and_then(|e| e.at_start.as_ref()) {
+    let estimate = r.route.certificate.as_ref().and_then(|c| c.richardson.as_ref());
+    if let Some((all, start)) = estimate.and_then(|e| Some((e, e.at_start.as_ref()?))) {
         let control = match problem.model.control_dim() {
             0 => String::new(),
-            _ if start.control_observed_order.is_some_and(|p| p < 0.5) => {
+            _ if all.control_jump.is_some() || start.control_observed_order.is_some_and(|p| p < 0.5) => {
                 format!(", of the control about {:.1e} on average", start.control_mean_error)
             }
             _ => format!(", of the control {:.1e} ({:.1e} on average)", start.control_error, start.control_mean_error),
         };
         summary.push(format!(
-            "  of that at t = 0: error of V about {}{control} (order {})",
+            "  of that at t = 0: error of V about {}{control} (order {}); largest at x = {}, t = {}",
             shown(Some(start.value_error)),
-            shown_order(start.observed_order)
+            shown_order(start.observed_order),
+            list(&all.worst_point),
+            digits(all.worst_time)
         ));
     }
     let known: Vec<String> = [("V", r.value_error), ("v", r.control_error)]
@@ -63,8 +66,9 @@ fn not_monotone(route: &RouteReport) -> Option<String> {
     let time = seen.worst_time.map_or(String::new(), |t| format!(", t = {}", digits(t)));
     let cause = seen.worst_cause.map_or(String::new(), |cause| format!("; likely cause: {cause}"));
     Some(format!(
-        "  warning: the scheme is not monotone: {} negative rates in all, the worst, {},{node}, x = {}{time}{cause}",
+        "  warning: the scheme is not monotone: {} negative rates in all (at {} nodes at a time), the worst, {},{node}, x = {}{time}{cause}",
         seen.violations,
+        seen.nodes,
         digits(seen.worst_value),
         list(&seen.worst_point)
     ))

@@ -125,7 +125,8 @@ impl ControlledProblem {
         let face_value = of_time("face_value", &file.face_value)?;
         let exact = exact(&file, &model)?;
         if file.horizon.is_none() {
-            check_stationary(&file, &model, target.as_ref(), face_value.as_ref(), exact.as_ref())?;
+            let data = [target.as_ref().map(|t| &t.value), face_value.as_ref(), obstacle.as_ref().map(|o| &o.0)];
+            check_stationary(&file, &model, &data, exact.as_ref())?;
         }
         if let Some(labels) = file.axis_labels.as_ref().filter(|l| l.len() != dim) {
             return Err(ModelError::Shape { field: "axis_labels".into(), found: labels.len(), expected: dim }.into());
@@ -227,17 +228,13 @@ fn check_faces(file: &ControlledFile, dim: usize) -> Result<(), ProblemError> {
 fn check_stationary(
     file: &ControlledFile,
     model: &FormulaDiffusion,
-    target: Option<&FormulaTarget>,
-    face_value: Option<&FormulaField>,
+    data: &[Option<&FormulaField>],
     exact: Option<&ExactFormulas>,
 ) -> Result<(), ProblemError> {
     let dirichlet = has_dirichlet_face(file);
-    if file.discount == 0.0 && target.is_none() && !dirichlet {
-        let allowed = "needed, unless there is a discount, a target or a dirichlet face (a stationary problem)";
+    if file.discount == 0.0 && file.target.is_none() && file.obstacle.is_none() && !dirichlet {
+        let allowed = "needed, unless there is a discount, a target, an obstacle or a dirichlet face (a stationary problem)";
         return Err(ProblemError::invalid("horizon", "absent", allowed));
-    }
-    if file.obstacle.is_some() {
-        return Err(ProblemError::invalid("obstacle", "given", "needs a horizon"));
     }
     if file.terminal.is_some() && !(dirichlet && file.face_value.is_none()) {
         let allowed = "needs a horizon; a reward at the end of an exit problem is target.value, or face_value on dirichlet faces";
@@ -247,9 +244,9 @@ fn check_stationary(
     if let Some(text) = &file.terminal {
         timeless(model.field("terminal", &text.0)?, why)?;
     }
-    let data = [target.map(|t| &t.value), face_value, exact.and_then(|e| e.value.as_ref())];
+    let known = exact.and_then(|e| e.value.as_ref());
     let control = exact.and_then(|e| e.control.as_deref()).unwrap_or_default();
-    let all = model.time_dependent().into_iter().chain(data.into_iter().flatten()).chain(control);
+    let all = model.time_dependent().into_iter().chain(data.iter().copied().flatten()).chain(known).chain(control);
     for field in all {
         timeless(field.clone(), why)?;
     }

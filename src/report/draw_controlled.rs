@@ -6,6 +6,7 @@ use super::draw_plane::{Plane, PlaneMarks, colours_of};
 use super::figure::{Colours, FigureInfo, HeatMap, MarkedMaps, Marks, PlaneMaps, Profile, Profiles, save};
 use super::slices::Slices;
 use crate::problem::ControlledProblem;
+use hjbridge_hjb::Obstacle;
 use hjbridge_model::{FormulaField, Points};
 use std::path::Path;
 
@@ -84,7 +85,7 @@ fn line(problem: &ControlledProblem, slices: &Slices<'_>, directory: &Path) -> D
     }
     let chosen: Vec<usize> = if last == 0 { vec![0] } else { [0, 2, 4, 6, 7].iter().map(|q| q * last / 8).collect() };
     let names: Vec<String> = match problem.is_stationary() {
-        true => vec!["stationary".into()],
+        true => vec!["stationary".into(), "obstacle".into()],
         false => chosen.iter().map(|&k| format!("t = {:.3}", slices.times[k])).collect(),
     };
     let exact = |formula: Option<&FormulaField>| -> Vec<Vec<f64>> {
@@ -107,16 +108,27 @@ fn line(problem: &ControlledProblem, slices: &Slices<'_>, directory: &Path) -> D
         save(&figure, directory, stem).map(|info| drawn.push(info))
     };
     let place = if problem.is_stationary() { "(x)" } else { "(t,x)" };
-    let values: Vec<Vec<f64>> = chosen.iter().map(|&k| crop(value(k).to_vec())).collect();
+    let mut values: Vec<Vec<f64>> = chosen.iter().map(|&k| crop(value(k).to_vec())).collect();
+    let mut known_values = exact(known.and_then(|e| e.value.as_ref()));
+    if let Some(obstacle) = problem.obstacle.as_ref().filter(|_| problem.is_stationary()) {
+        let mut psi = vec![0.0; nodes.len()];
+        obstacle.payoff(0.0, Points::new(nodes, 1), &mut psi);
+        values.push(psi);
+        known_values.push(Vec::new());
+    }
     let title = format!("Value function V{place}");
-    profile("value_profiles", &title, "value V", values, exact(known.and_then(|e| e.value.as_ref())))?;
+    profile("value_profiles", &title, "value V", values, known_values)?;
     if m > 0 {
         let free = crop(ends.free.iter().map(|free| f64::from(u8::from(*free))).collect());
         let mut known = exact(known.and_then(|e| e.control.as_ref()).map(|c| &c[0]));
         for curve in &mut known {
             curve.iter_mut().zip(&free).filter(|(_, free)| **free == 0.0).for_each(|(v, _)| *v = f64::NAN);
         }
-        let controls: Vec<Vec<f64>> = chosen.iter().map(|&k| crop(ends.free_part(control(k)))).collect();
+        let shown = |k: usize| match problem.is_stationary() {
+            true => ends.or_stopped(&stopping(problem, 0.0, value(k))).free_part(control(k)),
+            false => ends.free_part(control(k)),
+        };
+        let controls: Vec<Vec<f64>> = chosen.iter().map(|&k| crop(shown(k))).collect();
         profile("control_profiles", &control_title(place), control_label, controls, known)?;
     }
     Ok(drawn)

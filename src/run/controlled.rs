@@ -112,10 +112,14 @@ pub fn solve_controlled(problem: &ControlledProblem, levels: usize, progress: &d
         control_error_at: None,
         levels_finished: solved.times.len(),
     };
-    if failure.is_none() {
-        report.start = start_values(problem, &solved.values[0], &solved.controls[0])?;
-    }
-    compare(problem, &solved.times, &solved.values, &solved.controls, &mut report)?;
+    let starts = match failure {
+        None => start_values(problem, &solved.values[0], &solved.controls[0]),
+        Some(_) => Ok(Vec::new()),
+    };
+    // a known solution that is not finite is said in the words of `check` too
+    let as_checked = |e: RunError| evaluate_everywhere(problem).err().unwrap_or(e);
+    report.start = starts.map_err(as_checked)?;
+    compare(problem, &solved.times, &solved.values, &solved.controls, &mut report).map_err(as_checked)?;
     Ok(ControlledRun { report, times: solved.times, values: solved.values, controls: solved.controls, failure })
 }
 

@@ -463,6 +463,115 @@ fn what_must_be_read_with_care_is_in_the_summary() {
     assert!(run.stdout.contains("sup error of V ") && !run.stdout.contains("of v"), "no control is known: {}", run.stdout);
 }
 
+/// Every formula that `solve` would stumble on is found by `check`, with the same words.
+#[test]
+fn check_refuses_what_solve_refuses() {
+    let same = |problem: &Value, needed: &[&str]| {
+        let messages = ["check", "solve"].map(|command| {
+            let run = Desk::new().run(command, problem, &[]);
+            assert_eq!(run.code, 2, "{command} {problem}: {}", run.stderr);
+            run.stderr
+        });
+        assert_eq!(messages[0], messages[1], "{problem}");
+        for part in needed {
+            assert!(messages[0].contains(part), "`{part}` is not in {}", messages[0]);
+        }
+    };
+    let cost = |text: &str| {
+        let bounds = json!({"kind": "box", "lower": [-1.0], "upper": [2.0]});
+        edit(&small(), json!({"controls": bounds, "control_cost": text, "exact": null, "scheme": {"route": "monotone"}}))
+    };
+    same(&cost("sqrt(1 - u0)"), &["control_cost", "`sqrt(1 - u0)`", "u0 = 2"]);
+    same(&cost("u0**2/(x0 + 6)"), &["control_cost", "x0 = -6"]);
+    let listed = json!({"controls": {"kind": "finite", "values": [[0.0], [3.0]]}, "control_cost": "log(3 - u0)", "exact": null});
+    same(&edit(&small(), listed), &["control_cost", "u0 = 3"]);
+    same(&edit(&exit(), json!({"target": {"value": "log(x0)"}})), &["target.value", "x0 = -1.3"]);
+    let face = json!({"faces": [["dirichlet", "extrapolated"]], "face_value": "log(x0 + 6)", "exact": null});
+    same(&edit(&small(), face), &["face_value", "x0 = -6"]);
+    // away from the faces that are prescribed the formula does not count
+    let fine = json!({"faces": [["dirichlet", "extrapolated"]], "face_value": "log(-x0)", "exact": null});
+    Desk::new().run("check", &edit(&small(), fine), &[]).good("face_value");
+    same(&edit(&small(), json!({"exact": {"value": null, "control": ["1/(x0 - 1)"]}})), &["exact.control", "x0 = 1"]);
+    same(&edit(&small(), json!({"obstacle": "log(x0 + 6)"})), &["obstacle", "x0 = -6"]);
+}
+
+/// Extrapolated faces that the controlled drift leaves by: the certificate names them, claims what a larger box changes, and the
+/// summary warns.
+#[test]
+fn a_box_that_is_felt_is_claimed_and_said() {
+    let leaving = |half: f64, nodes: u64| {
+        json!({
+            "kind": "controlled_diffusion", "name": "leaving", "horizon": 1.0, "sense": "minimise", "drift": ["x0"],
+            "control_weight": 0.1, "controls": {"kind": "finite", "values": [[-1.0], [0.0], [1.0]]}, "terminal": "-x0**2",
+            "grid": {"lower": [-half], "upper": [half], "nodes": [nodes]}, "time_steps": 128,
+            "compare_on": {"lower": [-2.0], "upper": [2.0]}, "start": [[0.0], [2.0]], "scheme": {"route": "monotone"}
+        })
+    };
+    let (_desk, run, report) = solved(&leaving(4.0, 161), &[]);
+    let (_other, wide, wide_report) = solved(&leaving(16.0, 641), &[]);
+    let certificate = &report["controlled"]["certificate"];
+    assert_eq!(certificate["reliable"], false);
+    let part = number(certificate, "/richardson/box_error");
+    let claim = number(certificate, "/richardson/value_error");
+    let truth = start_values(&report).iter().zip(start_values(&wide_report)).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+    assert!(truth > 0.05 && 3.0 * claim >= truth && part <= claim, "{truth:e} {claim:e} {part:e}");
+    let line = run.stdout.lines().find(|l| l.contains("leaves the box")).unwrap_or_else(|| panic!("{}", run.stdout));
+    for part in ["warning: not reliable", "the lower face of axis 0", "the upper face of axis 0"] {
+        assert!(line.contains(part), "`{part}` is not in {line}");
+    }
+    // far away they are not felt
+    assert!(
+        wide_report["controlled"]["certificate"]["reliable"] == true && !wide.stdout.contains("leaves the box"),
+        "{}",
+        wide.stdout
+    );
+}
+
+/// A running reward of 10 over 0.31 < t < 0.33 brings 0.2, by every route, and the jumps are no secret.
+#[test]
+fn a_pulse_in_time_is_not_missed() {
+    for route in ["auto", "high_order", "monotone"] {
+        let pulse =
+            json!({"terminal": "0", "running": "where(t > 0.31 and t < 0.33, 10, 0)", "exact": null, "scheme": {"route": route}});
+        let (_desk, _, report) = solved(&edit(&small(), pulse), &[]);
+        for value in start_values(&report) {
+            near(value, 0.2, 1e-9, route);
+        }
+    }
+}
+
+/// The perpetual American put in x = log(S/K): V = (K - S*)(S/S*)^{-gamma}, gamma = 2r/sigma^2 = 3, S* = K gamma/(1 + gamma).
+#[test]
+fn stopping_without_a_horizon() {
+    let put = json!({
+        "kind": "controlled_diffusion", "name": "perpetual-put", "discount": 0.06, "parameters": {"K": 40},
+        "drift": ["0.06 - 0.02"], "diffusion": 0.2, "controls": {"kind": "none"}, "obstacle": "max(K*(1 - exp(x0)), 0)",
+        "grid": {"lower": [-1.0], "upper": [2.0], "nodes": [1201]}, "compare_on": {"lower": [-0.5], "upper": [1.0]},
+        "faces": [["reflecting", "dirichlet"]], "face_value": "K/4*(0.75*exp(-x0))**3",
+        "exact": {"value": "where(x0 < log(0.75), K*(1 - exp(x0)), K/4*(0.75*exp(-x0))**3)"}, "start": [[0.0]]
+    });
+    let (_desk, run, report) = solved(&put, &[]);
+    let c = &report["controlled"];
+    assert!(c["route"] == "policy_iteration" && c["stationary"] == true);
+    let (error, claim) = (number(c, "/value_error"), number(c, "/certificate/richardson/value_error"));
+    assert!(error < 2e-4 && error < 3.0 * claim, "{error:e} {claim:e}");
+    near(start_values(&report)[0], 40.0 / 4.0 * 0.75f64.powi(3), 2e-4, "at the strike");
+    // nodes below log(0.75) stop: those at -1 + 0.0025 j
+    let stopped = number(c, "/solver/stopped_nodes");
+    assert!((stopped - (1.0 + 0.75f64.ln()) / 0.0025).abs() < 3.0, "{stopped}");
+    assert!(number(c, "/solver/iterations") < 8.0, "{}", run.stdout);
+    let svg = std::fs::read_to_string(run.out.join("value_profiles.svg")).unwrap();
+    assert!(svg.contains("obstacle"));
+    // without a discount stopping alone ends the process: the least concave majorant of the reward, 1 here
+    let free = json!({"discount": 0, "drift": ["0"], "diffusion": 1, "obstacle": "cos(x0)", "faces": null, "face_value": null,
+        "exact": {"value": "1"}, "grid": {"lower": [-4.0], "upper": [4.0], "nodes": [81]}, "compare_on": {"lower": [-2.0], "upper": [2.0]}});
+    let (_desk, _, report) = solved(&edit(&put, free.clone()), &[]);
+    assert!(number(&report, "/controlled/value_error") < 1e-10);
+    // and a reward for staying has no end
+    let run = Desk::new().run("solve", &edit(&edit(&put, free), json!({"running": 1})), &[]);
+    assert!(run.code != 0 && run.stderr.contains("the expected reward before the process ends is infinite"), "{}", run.stderr);
+}
+
 #[test]
 fn pictures_show_the_target_and_the_stopping_boundary() {
     let drawn = |problem: &Value| {
@@ -529,7 +638,7 @@ fn mistakes_in_the_file_are_named() {
     case(json!({"parameters": {"t": 1}}), &["parameters.t"]);
     case(json!({"parameters": {"k": "2"}}), &["parameters.k", "f64"]);
     case(json!({"horizon": 0}), &["horizon", "positive"]);
-    case(json!({"horizon": null, "exact": null, "terminal": null}), &["horizon", "discount", "target"]);
+    case(json!({"horizon": null, "exact": null, "terminal": null}), &["horizon", "discount", "target", "obstacle"]);
     case(json!({"discount": -1}), &["discount", "-1"]);
     case(json!({"sense": "max"}), &["sense", "max", "maximise"]);
     case(json!({"faces": [["periodic", "reflecting"]]}), &["faces[0]", "periodic"]);
@@ -554,7 +663,8 @@ fn mistakes_in_the_file_are_named() {
     let case = |change: Value, needed: &[&str]| refused(&change.to_string(), &edit(&exit(), change.clone()), needed);
     case(json!({"drift": ["t"]}), &["drift[0]", "t may not occur"]);
     case(json!({"terminal": "0"}), &["terminal", "target.value"]);
-    case(json!({"obstacle": "0"}), &["obstacle", "horizon"]);
+    case(json!({"obstacle": "1 - t"}), &["obstacle", "t may not occur"]);
+    case(json!({"obstacle": "0", "scheme": {"route": "cole_hopf"}}), &["scheme.route", "cole_hopf", "obstacle"]);
     case(json!({"scheme": {"route": "high_order"}}), &["scheme.route", "high_order"]);
 }
 

@@ -25,7 +25,6 @@ use crate::exit::{FaceValues, Placement, TargetSet};
 use crate::exit_data::ExitData;
 use crate::fokker_planck::{LawPath, levels_of};
 use crate::hamiltonian::{Hamiltonian, Operator, Policy};
-use crate::norms::sup;
 use crate::params::{HjbParams, check_memory, workspace_bytes};
 use crate::sense::Oriented;
 use crate::solve::check_model;
@@ -206,8 +205,8 @@ impl<'a> AdjointLaw<'a> {
         self.check(policies)?;
         let n = self.grid.len();
         HjbError::check_shape("initial masses", initial.len(), n)?;
-        if !sup(initial).is_finite() {
-            return Err(HjbError::invalid("initial masses", "not finite", "finite numbers"));
+        if let Some(j) = initial.iter().position(|m| !m.is_finite()) {
+            return Err(HjbError::invalid(&format!("initial masses[{j}]"), initial[j], "finite numbers"));
         }
         let initial_mass: f64 = initial.iter().sum();
         if initial_mass == 0.0 {

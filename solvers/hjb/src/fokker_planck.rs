@@ -14,7 +14,6 @@ use crate::faces::{Face, Faces};
 use crate::generator::Generator;
 use crate::linear::LinearSolverChoice;
 use crate::monotonicity::Monotonicity;
-use crate::norms::sup;
 use crate::params::{check_memory, workspace_bytes};
 use crate::solution::Storage;
 use crate::solve::check_model;
@@ -190,8 +189,8 @@ impl<'a> FokkerPlanck<'a> {
         let p = &self.params;
         let (n, d, m) = (self.grid.len(), self.grid.dim(), self.model.control_dim());
         HjbError::check_shape("initial masses", initial.len(), n)?;
-        if !sup(initial).is_finite() {
-            return Err(HjbError::invalid("initial masses", "not finite", "finite numbers"));
+        if let Some(j) = initial.iter().position(|m| !m.is_finite()) {
+            return Err(HjbError::invalid(&format!("initial masses[{j}]"), initial[j], "finite numbers"));
         }
         let required = workspace_bytes(n, d, m).saturating_add(8 * (stored.len() as u64) * (n as u64));
         check_memory(required, p.memory_limit)?;

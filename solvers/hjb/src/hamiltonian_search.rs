@@ -329,7 +329,7 @@ impl<'a> Hamiltonian<'a> {
                 }
             }
         }
-        self.improve(&mut search, policy);
+        self.improve(&mut search, value, policy);
         let mut room = std::mem::take(&mut search.room);
         self.assemble(&search, &mut room, policy, false, operator);
         search.room = room;
@@ -362,10 +362,10 @@ impl<'a> Hamiltonian<'a> {
 
     /// Put the best control and its slopes into the policy. Blocks are independent: the result does not depend on the number
     /// of threads.
-    fn improve(&self, search: &mut Search<'_>, policy: &mut Policy) {
+    fn improve(&self, search: &mut Search<'_>, value: &[f64], policy: &mut Policy) {
         let (n, d, m) = (self.len(), self.dim(), self.coefficients().control_dim);
         let firsts: Vec<usize> = (0..n).step_by(BLOCK).collect();
-        let run = |&first: &usize| self.improve_block(search, policy, first, BLOCK.min(n - first));
+        let run = |&first: &usize| self.improve_block(search, value, policy, first, BLOCK.min(n - first));
         let improved: Vec<Improved> =
             if n < SERIAL_BELOW { firsts.iter().map(run).collect() } else { firsts.par_iter().map(run).collect() };
         let mut control = PointsMut::new(&mut policy.control, m);
@@ -382,7 +382,7 @@ impl<'a> Hamiltonian<'a> {
     }
 
     /// The best policy on one block.
-    fn improve_block(&self, search: &Search<'_>, policy: &Policy, first: usize, len: usize) -> Improved {
+    fn improve_block(&self, search: &Search<'_>, at: &[f64], policy: &Policy, first: usize, len: usize) -> Improved {
         let (d, m) = (self.dim(), self.coefficients().control_dim);
         let mut work = Work::default();
         let (mut value, mut margin, mut mu) = (vec![0.0; len], vec![0.0; len], vec![0.0; len]);
@@ -391,13 +391,21 @@ impl<'a> Hamiltonian<'a> {
         let present = Points::new(&policy.control, m).window(first..first + len);
         (0..m).for_each(|k| v.as_mut().coord_mut(k).copy_from_slice(present.coord(k)));
         let mut slope = vec![Slope::Central; d * len];
+        block.values_and_sizes(v.as_points(), &mut value, &mut margin, &mut work);
+        // the differences of V that H is made of carry the roundings of V itself, however small they are
+        for (i, axis) in self.geometry().axes.iter().enumerate() {
+            block.drifts(i, v.as_points(), &mut mu);
+            for (j, (s, mu)) in margin.iter_mut().zip(&mu).enumerate() {
+                let k = first + j;
+                *s += mu.abs() * at[k].abs() * axis.inverse_plus[k].max(axis.inverse_minus[k]);
+            }
+        }
         let mut choose = |v: &PointBlock, slope: &mut [Slope]| {
             for (i, out) in slope.chunks_exact_mut(len).enumerate() {
                 block.drifts(i, v.as_points(), &mut mu);
                 out.iter_mut().zip(&mu).enumerate().for_each(|(j, (s, mu))| *s = block.axes[i].at(j, *mu).1);
             }
         };
-        block.values_and_sizes(v.as_points(), &mut value, &mut margin, &mut work);
         margin.iter_mut().for_each(|s| *s *= ROUNDINGS * f64::EPSILON);
         match &search.method {
             Method::Finite(set) => set.maximise(&block, &margin, &mut v, &mut value, &mut work),

@@ -16,7 +16,7 @@
 //! |---|---|---|
 //! | per-step Howard iteration | [`HjbSolver`] | `solve.rs`, `step.rs` |
 //! | whole-horizon policy iteration | [`PolicyIteration`] | `policy_iteration.rs` |
-//! | optimal stopping (obstacle problems) | [`HjbSolver::with_obstacle`] | `obstacle.rs`, `step.rs` |
+//! | optimal stopping (obstacle problems) | [`HjbSolver::with_obstacle`], [`StationarySolver::with_obstacle`] | `obstacle.rs`, `step.rs`, `stationary/stopping.rs` |
 //! | infinite horizon, discounted | [`StationarySolver`] | `stationary.rs`, `stationary/evaluation.rs` |
 //! | a first policy that ends the process | [`StationaryInfo::start_solves`] | `stationary/start.rs` |
 //! | exit and hitting problems | [`StationarySolver::with_target`], [`TargetSet`] | `exit.rs`, `stationary.rs` |

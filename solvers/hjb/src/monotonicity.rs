@@ -23,6 +23,8 @@ pub enum ViolationCause {
     CellPeclet,
     /// The cross term a_ij of the diffusion is too large for the stencil on these spacings.
     CrossTerm,
+    /// Differences of order four and more, which weigh neighbours negatively on every grid.
+    HighOrder,
 }
 
 impl std::fmt::Display for ViolationCause {
@@ -37,6 +39,7 @@ impl std::fmt::Display for ViolationCause {
                 "the cross term of sigma sigma' is too large for the spacings (choose spacings in proportion to the standard \
                  deviations, or rotate the coordinates)"
             }
+            ViolationCause::HighOrder => "differences of high order are not monotone on any grid (the monotone route is)",
         })
     }
 }
@@ -46,6 +49,8 @@ impl std::fmt::Display for ViolationCause {
 pub struct Monotonicity {
     /// Negative off-diagonal rates seen, over all generators inspected.
     pub violations: usize,
+    /// Most nodes with such a rate in one of the generators.
+    pub nodes: usize,
     /// Flat index of the node with the most negative rate.
     pub worst_node: Option<usize>,
     /// That rate (zero when there is no violation), per unit of time.
@@ -70,10 +75,12 @@ impl Monotonicity {
     /// t on these nodes, and add what is found.
     pub fn inspect(&mut self, a: &StencilMatrix, nodes: &PointBlock, t: Option<f64>) {
         let mut worst = None;
+        let mut fails = Vec::new();
         for s in 1..a.flat_shifts().len() {
             for (j, (&rate, &diagonal)) in a.diagonal(s).iter().zip(a.diagonal(0)).enumerate() {
                 if rate < -ROUNDING * diagonal.abs() {
                     self.violations += 1;
+                    fails.push(j);
                     if rate < self.worst_value {
                         self.worst_value = rate;
                         worst = Some((s, j));
@@ -81,6 +88,9 @@ impl Monotonicity {
                 }
             }
         }
+        fails.sort_unstable();
+        fails.dedup();
+        self.nodes = self.nodes.max(fails.len());
         if let Some((s, j)) = worst {
             let (axis, cause) = likely_cause(a, s, j);
             self.worst_node = Some(j);
@@ -91,12 +101,35 @@ impl Monotonicity {
         }
     }
 
+    /// Count one rate of a row with this diagonal coefficient, at a (node, axis); `place` is its point and time. Whether it is
+    /// negative.
+    pub(crate) fn count(
+        &mut self,
+        rate: f64,
+        diagonal: f64,
+        cause: ViolationCause,
+        (node, axis): (usize, usize),
+        place: impl FnOnce() -> (Vec<f64>, f64),
+    ) -> bool {
+        let negative = rate < -ROUNDING * diagonal.abs();
+        if negative {
+            self.violations += 1;
+            if rate < self.worst_value {
+                let (point, t) = place();
+                (self.worst_value, self.worst_node, self.worst_axis) = (rate, Some(node), Some(axis));
+                (self.worst_point, self.worst_time, self.worst_cause) = (point, Some(t), Some(cause));
+            }
+        }
+        negative
+    }
+
     /// The worst violation in words, if there is any.
     pub fn note(&self) -> Option<String> {
         let error = self.require().err()?;
-        let count = self.violations;
+        let (count, nodes) = (self.violations, self.nodes);
         let rates = if count == 1 { "rate is" } else { "rates are" };
-        Some(format!("{count} {rates} negative, so the solution may be a spurious one: {error}"))
+        let nodes = if nodes == 1 { "one node".into() } else { format!("{nodes} nodes") };
+        Some(format!("{count} {rates} negative (at {nodes}), so the solution may be a spurious one: {error}"))
     }
 
     /// An error naming the worst violation, if there is any.
@@ -164,7 +197,8 @@ mod tests {
         assert_eq!(fill(&[(4, 11, -1.0), (6, 11, 0.5)]).worst_cause, Some(ViolationCause::CrossTerm));
         assert_eq!(fill(&[(6, 11, -1.0)]).worst_cause, Some(ViolationCause::CrossTerm));
         let two = fill(&[(4, 5, -1.0), (1, 11, -2.5)]);
-        assert_eq!((two.violations, two.worst_value), (2, -2.5));
+        assert_eq!((two.violations, two.nodes, two.worst_value), (2, 2, -2.5));
+        assert_eq!((fill(&[(4, 5, -1.0), (1, 5, -1.0)]).violations, fill(&[(4, 5, -1.0), (1, 5, -1.0)]).nodes), (2, 1));
         assert!(matches!(two.require(), Err(HjbError::NotMonotone { node: 11, axis: 0, rate: -2.5, .. })));
         assert!(fill(&[(4, 5, 1.0)]).require().is_ok());
     }

@@ -1,11 +1,14 @@
-//! Stationary problems by Howard's policy iteration: infinite horizon with discount, exit and hitting problems.
+//! Stationary problems by Howard's policy iteration: infinite horizon with discount, exit, hitting and stopping problems.
 //!
 //!   rho V = sup_v { L^v V + l - c(v) }  outside the target set,   V = g  on it,
 //!
 //! the value of E[ int_0^tau e^{-rho t} (l - c(v)) dt + e^{-rho tau} g(X_tau) ] with tau the time of hitting the target
-//! (infinite without one; then rho > 0 is needed). Nodes of Dirichlet faces belong to the target, with the model's terminal
-//! reward as g unless other data are given. Coefficients are those of the model at t = 0; its horizon is not used. Each iteration solves one linear system with rho - L^v and maximises the discrete Hamiltonian;
+//! (infinite without one; then rho > 0 or an obstacle is needed). Nodes of Dirichlet faces belong to the target, with the
+//! model's terminal reward as g unless other data are given. Coefficients are those of the model at t = 0; its horizon is not
+//! used. Each iteration solves one linear system with rho - L^v and maximises the discrete Hamiltonian;
 //! with a monotone generator V increases at every node, and the iteration is Newton's method: locally quadratic.
+//! With an obstacle psi (optimal stopping) the maximum of the right side minus rho V and psi - V is zero, and the reward for
+//! stopping at will takes the place of g; see `stationary/stopping.rs`.
 //! Without a discount the first policy must reach the target; where that for V = 0 does not, a vanishing discount finds one
 //! (`stationary/start.rs`).
 //! Faces are reflecting unless others are asked for: without a condition where the controlled drift points out of the box
@@ -19,6 +22,7 @@
 
 mod evaluation;
 mod start;
+mod stopping;
 
 use crate::controls::SearchParams;
 use crate::error::HjbError;
@@ -28,7 +32,7 @@ use crate::faces::Faces;
 use crate::hamiltonian::Hamiltonian;
 use crate::linear::LinearSolverChoice;
 use crate::monotonicity::Monotonicity;
-use crate::norms::sup;
+use crate::obstacle::{Obstacle, evaluate};
 use crate::params::{check_memory, workspace_bytes};
 use crate::prescribed_control::ControlContinuation;
 use crate::sense::{Oriented, Sense};
@@ -122,11 +126,14 @@ pub struct StationaryInfo {
     pub cut_edges: usize,
     /// Linear solves.
     pub iterations: usize,
-    /// sup |V^m - V^{m-1}|, m = 1, 2, ..., with V^0 = 0.
+    /// Nodes outside the target at which stopping is optimal; 0 without an obstacle.
+    pub stopped_nodes: usize,
+    /// sup |V^m - V^{m-1}|, m = 1, 2, ..., with V^0 = 0 (with an obstacle: the value on half the grid).
     pub changes: Vec<f64>,
     /// Ratio of each change to the one before: falling to zero, for the convergence is quadratic.
     pub rates: Vec<f64>,
-    /// sup |rho V^m - max_v { L^v V^m + l - c }|, m = 1, 2, ..., in units of V per time.
+    /// sup |rho V^m - max_v { L^v V^m + l - c }|, m = 1, 2, ..., in units of V per time; where the policy stops only how far
+    /// going on would be better.
     pub residuals: Vec<f64>,
     /// Name of the linear solver.
     pub linear_solver: &'static str,
@@ -192,12 +199,14 @@ impl StationaryValue {
 }
 
 /// Policy iteration for a stationary problem on a tensor grid.
+#[derive(Clone)]
 pub struct StationarySolver<'a> {
     model: &'a dyn ControlledDiffusion,
     grid: Arc<TensorGrid>,
     params: StationaryParams,
     target: Option<(&'a dyn TargetSet, Placement)>,
     face_values: Option<&'a dyn FaceValues>,
+    obstacle: Option<&'a dyn Obstacle>,
 }
 
 impl<'a> StationarySolver<'a> {
@@ -208,7 +217,7 @@ impl<'a> StationarySolver<'a> {
     pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: StationaryParams) -> Result<Self, HjbError> {
         params.validate()?;
         HjbError::check_shape("grid axes", grid.dim(), model.dim())?;
-        Ok(StationarySolver { model, grid: params.boundary.mark(grid), params, target: None, face_values: None })
+        Ok(StationarySolver { model, grid: params.boundary.mark(grid), params, target: None, face_values: None, obstacle: None })
     }
 
     /// Stop the process when it hits `target`, for the reward (the cost, when minimising) given there.
@@ -224,14 +233,27 @@ impl<'a> StationarySolver<'a> {
         self
     }
 
-    /// Iterate from V = 0 to the tolerance.
+    /// Allow to stop at any time for the reward `obstacle` (the cost, when minimising), read at t = 0. Stopping is optimal where V
+    /// equals it; the control reported there is the best one for those who continue.
+    pub fn with_obstacle(mut self, obstacle: &'a dyn Obstacle) -> Self {
+        self.obstacle = Some(obstacle);
+        self
+    }
+
+    /// Iterate from V = 0 (with an obstacle: from the solution on half the grid) to the tolerance.
     ///
     /// # Errors
-    /// No discount and no target; a target without a node, or with all of them; coefficients that are not finite;
+    /// No discount, no target and no obstacle; a target without a node, or with all of them; coefficients that are not finite;
     /// [`HjbError::Unreachable`] when the target is not reached from some node, whatever the control;
     /// [`HjbError::InfiniteReward`] when it pays to stay for ever; [`HjbError::NotMonotone`] when the equation could not be
     /// solved and has negative rates; [`HjbError::NoConvergence`] with the last change and residual.
     pub fn solve(&self) -> Result<(StationaryValue, StationaryInfo), HjbError> {
+        let (value, info, _) = self.run()?;
+        Ok((value, info))
+    }
+
+    /// The same with the nodes at which the policy stops, none without an obstacle.
+    fn run(&self) -> Result<(StationaryValue, StationaryInfo, Vec<bool>), HjbError> {
         let start = Instant::now();
         let p = &self.params;
         let (n, d, m) = (self.grid.len(), self.grid.dim(), self.model.control_dim());
@@ -257,8 +279,8 @@ impl<'a> StationarySolver<'a> {
             inside = rows.nodes().collect();
             cut_edges = rows.edges.len();
             hamiltonian.set_target(rows)?;
-        } else if discount == 0.0 {
-            let allowed = "positive, unless there is a target set or a Dirichlet face";
+        } else if discount == 0.0 && self.obstacle.is_none() {
+            let allowed = "positive, unless there is a target set, a Dirichlet face or an obstacle";
             return Err(HjbError::invalid("discount", discount, allowed));
         }
         if self.face_values.is_some() && faces.is_empty() {
@@ -281,9 +303,20 @@ impl<'a> StationarySolver<'a> {
             self.grid.node(j, &mut x);
             x
         };
+        if let Some(obstacle) = self.obstacle {
+            let psi = evaluate(obstacle, 0.0, p.sense, &hamiltonian)?;
+            iteration.allow_stopping(&mut hamiltonian, psi, stopping::from_half_grid(self));
+        }
         let (mut start_solves, mut start_discount) = (0, None);
         let ends = discount == 0.0 && iteration.monotonicity(&hamiltonian).is_monotone();
-        if ends && iteration.mean_time().is_none() {
+        let endless = ends && iteration.mean_time().is_none();
+        if endless && self.obstacle.is_some() {
+            // to stop everywhere is a policy that ends, and the next one, which is better, ends too unless it pays to stay
+            iteration.stop_everywhere(&mut hamiltonian);
+            if iteration.mean_time().is_none() {
+                return Err(HjbError::InfiniteReward { point: Vec::new() });
+            }
+        } else if endless {
             let way = start::vanishing_discount(&mut iteration, &mut hamiltonian, m > 0)?;
             if !way.ended {
                 return Err(start::no_way(&mut iteration, &way, m > 0, point));
@@ -295,6 +328,11 @@ impl<'a> StationarySolver<'a> {
             Err(e @ (HjbError::StationaryLinear { .. } | HjbError::NoConvergence { .. })) => {
                 // a negative rate explains both
                 iteration.monotonicity(&hamiltonian).require()?;
+                if self.obstacle.is_some() {
+                    let most = p.max_iterations + self.grid.shape().iter().sum::<usize>();
+                    let endless = discount == 0.0 && stopping::pays_to_stay(&mut iteration, &mut hamiltonian, most)?;
+                    return Err(if endless { HjbError::InfiniteReward { point: Vec::new() } } else { e });
+                }
                 if discount == 0.0 && p.max_iterations >= StationaryParams::default().max_iterations {
                     start::diagnose(&mut iteration, &mut hamiltonian, point)?;
                 }
@@ -310,6 +348,7 @@ impl<'a> StationarySolver<'a> {
         let mut mean_time = None;
         if discount == 0.0 && monotonicity.is_monotone() {
             match iteration.mean_time() {
+                None if self.obstacle.is_some() => return Err(HjbError::InfiniteReward { point: Vec::new() }),
                 None => {
                     let farthest = iteration.farthest(0.0);
                     return Err(HjbError::Unreachable { point: point(farthest.0), limit: farthest.1, controlled: m > 0 });
@@ -327,7 +366,7 @@ impl<'a> StationarySolver<'a> {
                 }
             }
         }
-        let Evaluation { system, mut value, mut policy, .. } = iteration;
+        let Evaluation { system, mut value, mut policy, stopped, .. } = iteration;
         p.sense.orient(&mut value);
         ControlContinuation::new(&self.grid, inside.iter().copied(), &hamiltonian.control_set).apply(&mut policy.control, n);
         let info = StationaryInfo {
@@ -338,6 +377,7 @@ impl<'a> StationarySolver<'a> {
             nodes: n,
             target_nodes: inside.len(),
             cut_edges,
+            stopped_nodes: stopped.iter().filter(|s| **s).count(),
             iterations: changes.len(),
             rates: changes.windows(2).map(|c| c[1] / c[0]).collect(),
             changes,
@@ -352,8 +392,9 @@ impl<'a> StationarySolver<'a> {
             notes,
             seconds: start.elapsed().as_secs_f64(),
         };
-        Ok((StationaryValue { grid: self.grid.clone(), value, control: policy.control }, info))
+        Ok((StationaryValue { grid: self.grid.clone(), value, control: policy.control }, info, stopped))
     }
+
     /// Policy iteration from the policy at hand: changes of V and residuals.
     fn howard(&self, iteration: &mut Evaluation, hamiltonian: &mut Hamiltonian<'_>) -> Result<(Vec<f64>, Vec<f64>), HjbError> {
         let p = &self.params;
@@ -364,7 +405,7 @@ impl<'a> StationarySolver<'a> {
             let first = changes.is_empty();
             let stalled = changes.last().is_some_and(|last| change > 0.5 * last && change <= STALLED * size);
             changes.push(change);
-            residuals.push(sup(&iteration.maximum));
+            residuals.push(iteration.residual());
             let done = change.max(scaled) <= p.tolerance * size || (first && scaled <= ROUNDING * size);
             // Long mean times amplify rounding: no iteration gets below that.
             if done || (stalled && iteration.mean_time().is_some_and(|time| change.max(scaled) <= time.rounding() * size)) {

@@ -59,20 +59,26 @@ impl ImplicitSystem {
     ) -> Result<(), LinearError> {
         self.follow(a)?;
         self.system.set_identity_minus(w, a);
-        for s in 0..a.flat_shifts().len() {
+        self.stop_rows(a.flat_shifts().len(), stopped);
+        self.solve_system(b, x)
+    }
+
+    /// Replace the rows of stopped nodes by those of the identity.
+    fn stop_rows(&mut self, shifts: usize, stopped: &[bool]) {
+        for s in 0..shifts {
             let one = if s == 0 { 1.0 } else { 0.0 };
             let rows = self.system.diagonal_mut(s).iter_mut().zip(stopped);
             rows.filter(|(_, stopped)| **stopped).for_each(|(c, _)| *c = one);
         }
-        self.solve_system(b, x)
     }
 
-    /// x <- (-A)^{-1} b, from the guess x.
-    pub fn solve_stationary(&mut self, a: &StencilMatrix, b: &[f64], x: &mut [f64]) -> Result<(), LinearError> {
+    /// x <- (-A)^{-1} b, from the guess x, with the rows of stopped nodes (if there are any) replaced by those of the identity.
+    pub fn solve_stationary(&mut self, a: &StencilMatrix, stopped: &[bool], b: &[f64], x: &mut [f64]) -> Result<(), LinearError> {
         self.follow(a)?;
         for s in 0..a.flat_shifts().len() {
             self.system.diagonal_mut(s).iter_mut().zip(a.diagonal(s)).for_each(|(m, c)| *m = -c);
         }
+        self.stop_rows(a.flat_shifts().len(), stopped);
         self.solve_system(b, x)
     }
 

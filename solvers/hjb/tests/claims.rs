@@ -231,7 +231,7 @@ fn a_kink_of_the_payoff_spoils_the_last_moments_and_not_the_start() {
     let obstacle = move |_: f64, x: &[f64]| put(x[0]);
     let steps = |steps| HjbParams { steps, time: Time::TrBdf2, ..Default::default() };
     let fine =
-        HjbSolver::new(&problem, line(-1.5, 1.5, 4801), HjbParams { storage: Storage::AtMost(17), ..steps(2048) }).unwrap();
+        HjbSolver::new(&problem, line(-1.5, 1.5, 4801), HjbParams { storage: Storage::AtMost(17), ..steps(1024) }).unwrap();
     let (fine, _) = fine.with_obstacle(&obstacle).solve().unwrap();
     let grid = line(-1.5, 1.5, 301);
     let chosen = RouteParams { monotone: steps(128), ..params(&grid, 0.5, RouteChoice::Auto, 128) };
@@ -265,12 +265,12 @@ fn a_cole_hopf_route_that_is_asked_for_is_compared_with_the_monotone_one() {
             terminal: Arc::new(|_, x| (3.0 * x[0]).cos()),
             ..Problem::ornstein_uhlenbeck(1, 0.0, 1.0)
         };
-        let fine = HjbParams { steps: 1024, storage: Storage::AtMost(17), ..Default::default() };
-        let fine = HjbSolver::new(&problem, line(-half, half, 8193), fine).unwrap().solve().unwrap().0;
+        let fine = HjbParams { steps: 512, storage: Storage::AtMost(17), ..Default::default() };
+        let fine = HjbSolver::new(&problem, line(-half, half, 4097), fine).unwrap().solve().unwrap().0;
         let reference = |t: f64, x: &PointBlock, value: &mut [f64], control: &mut PointBlock| {
             let k = fine.times().iter().position(|s| (s - t).abs() < 1e-9).unwrap();
             for (q, x) in x.coord(0).iter().enumerate() {
-                let j = ((x + half) * 4096.0 / half).round() as usize;
+                let j = ((x + half) * 2048.0 / half).round() as usize;
                 value[q] = fine.value(k)[j];
                 control.as_mut().coord_mut(0)[q] = fine.control(k)[j];
             }
@@ -415,12 +415,12 @@ fn what_is_singular_at_the_end_is_claimed_there() {
             terminal: Arc::new(move |_, x| (x[0] / w).tanh()),
             ..Problem::ornstein_uhlenbeck(1, 0.5, 1.0)
         };
-        let fine = HjbParams { steps: 4096, storage: Storage::AtMost(129), ..Default::default() };
-        let fine = HjbSolver::new(&problem, line(-4.0, 4.0, 4097), fine).unwrap().solve().unwrap().0;
+        let fine = HjbParams { steps: 2048, storage: Storage::AtMost(129), ..Default::default() };
+        let fine = HjbSolver::new(&problem, line(-4.0, 4.0, 2049), fine).unwrap().solve().unwrap().0;
         let reference = |t: f64, x: &PointBlock, value: &mut [f64], control: &mut PointBlock| {
             let k = fine.times().iter().position(|s| (s - t).abs() < 1e-9).unwrap();
             for (q, x) in x.coord(0).iter().enumerate() {
-                let j = ((x + 4.0) * 512.0).round() as usize;
+                let j = ((x + 4.0) * 256.0).round() as usize;
                 value[q] = fine.value(k)[j];
                 control.as_mut().coord_mut(0)[q] = fine.control(k)[j];
             }

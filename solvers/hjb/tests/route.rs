@@ -398,13 +398,13 @@ fn fronts_that_the_grid_resolves_or_not_are_certified_honestly() {
             ..Problem::ornstein_uhlenbeck(1, 0.0, 1.0)
         };
         let fine = {
-            let p = HjbParams { steps: 1024, storage: hjbridge_hjb::Storage::AtMost(17), ..Default::default() };
-            HjbSolver::new(&problem, line(-half, half, 8193), p).unwrap().solve().unwrap().0
+            let p = HjbParams { steps: 512, storage: hjbridge_hjb::Storage::AtMost(17), ..Default::default() };
+            HjbSolver::new(&problem, line(-half, half, 4097), p).unwrap().solve().unwrap().0
         };
         let at = |t: f64, x: &PointBlock, out: &mut [f64]| {
             let k = fine.times().iter().position(|s| (s - t).abs() < 1e-9).unwrap();
             for (o, x) in out.iter_mut().zip(x.coord(0)) {
-                *o = fine.value(k)[((x + half) * 4096.0 / half).round() as usize];
+                *o = fine.value(k)[((x + half) * 2048.0 / half).round() as usize];
             }
         };
         let params = RouteParams {

@@ -7,7 +7,7 @@ use common::{Matrix, Problem, line, mixture, orders, square};
 use hjbridge_hjb::smooth::{
     Integrator, Output, ResidualParams, SmoothInfo, SmoothParams, SmoothSolver, hjb_residual, richardson,
 };
-use hjbridge_hjb::{HjbError, IntegrationFailure, ValueFunction};
+use hjbridge_hjb::{HjbError, IntegrationFailure, ValueFunction, ViolationCause};
 use hjbridge_model::exact::{ClosedForm, TiltedMixture};
 use hjbridge_model::fine_tuning::{FineTuning, InitialLaw};
 use hjbridge_model::grid::{Axis, Region, TensorGrid};
@@ -82,6 +82,32 @@ fn the_error_of_the_explicit_route_falls_like_the_two_thirds_power_of_the_tolera
     let e = [run(1e-5), run(1e-6), run(1e-7)];
     let slope = (e[0] / e[2]).log10() / 2.0;
     assert!((0.5..0.85).contains(&slope) && e[2] < 5e-6, "{e:?} {slope}");
+}
+
+#[test]
+fn the_errors_of_the_implicit_routes_fall_with_the_tolerance() {
+    // Both control their local error, so that four decades of it are about four decades of the error.
+    for integrator in [Integrator::Bdf, Integrator::Esdirk] {
+        let run = |tolerance| errors(&mixture(), line(-6.0, 6.0, 321), params(8, integrator, tolerance, 32), 3.0).0;
+        let e = [run(1e-4), run(1e-6), run(1e-8)];
+        let slope = (e[0] / e[2]).log10() / 4.0;
+        println!("{integrator:?} {e:?} {slope}");
+        assert!((0.7..1.2).contains(&slope) && e[0] > e[1] && e[1] > e[2], "{integrator:?} {e:?} {slope}");
+    }
+}
+
+#[test]
+fn high_order_is_certified_as_not_monotone() {
+    // a = 1 on spacing h: at order 4 two negative weights at each of the 37 nodes inside, none next to the faces, and at a face
+    // (2, -5, 4, -1)/(2 h^2).
+    let still = Problem { drift: Arc::new(|_, _, out| out[0] = 0.0), ..Problem::ornstein_uhlenbeck(1, 0.0, 1.0) };
+    let p = SmoothParams { closure_order: 2, ..params(4, Integrator::Bdf, 1e-4, 1) };
+    let (_, info) = SmoothSolver::new(&still, line(-1.0, 1.0, 41), p).unwrap().solve().unwrap();
+    let m = &info.monotonicity;
+    let h = 2.0 / 40.0;
+    assert!((m.worst_value + 2.5 / (h * h)).abs() < 1e-9 / (h * h) && (m.violations, m.nodes) == (2 * 37 + 2 * 2, 39), "{m:?}");
+    assert_eq!((m.worst_axis, m.worst_time, m.worst_cause), (Some(0), Some(1.0), Some(ViolationCause::HighOrder)));
+    assert!(matches!(m.require(), Err(HjbError::NotMonotone { cause: ViolationCause::HighOrder, .. })));
 }
 
 #[test]

@@ -44,6 +44,9 @@ impl Equation<'_> {
             RouteSpec::ColeHopf if self.face_values.is_some() => {
                 return Err(refuse("cole_hopf", "auto or monotone with face_value and no horizon"));
             }
+            RouteSpec::ColeHopf if self.obstacle.is_some() => {
+                return Err(refuse("cole_hopf", "auto or monotone with an obstacle"));
+            }
             RouteSpec::ColeHopf => true,
         };
         let solve = |grid: Arc<TensorGrid>, linear: bool| -> Result<(StationaryValue, SolverInfo), HjbError> {
@@ -61,6 +64,9 @@ impl Equation<'_> {
             }
             if let Some(values) = self.face_values {
                 solver = solver.with_face_values(values);
+            }
+            if let Some(obstacle) = self.obstacle {
+                solver = solver.with_obstacle(obstacle);
             }
             let (value, info) = solver.solve()?;
             Ok((value, SolverInfo::Stationary(Box::new(info))))

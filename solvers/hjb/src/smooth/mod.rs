@@ -21,6 +21,7 @@ pub mod params;
 pub mod residual;
 pub mod rkc;
 mod row;
+mod signs;
 mod solve;
 
 pub use differences::{CLOSURE_ORDER, Differences, fornberg_weights};

@@ -1,6 +1,7 @@
 //! Parameters of the high-order solver and what it reports.
 
 use crate::error::HjbError;
+use crate::monotonicity::Monotonicity;
 use serde::Serialize;
 
 /// How the semi-discrete equation is integrated in time.
@@ -147,6 +148,8 @@ pub struct SmoothInfo {
     pub linear_solves: usize,
     /// Smallest and largest bound of the spectral radius met (Runge-Kutta-Chebyshev).
     pub spectral_radius: Option<(f64, f64)>,
+    /// Negative weights of the differences at t = T, without control and cross derivatives: never monotone.
+    pub monotonicity: Monotonicity,
     /// Wall time.
     pub seconds: f64,
 }

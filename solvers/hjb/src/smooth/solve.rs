@@ -13,12 +13,14 @@
 //! [`crate::HjbSolver`].
 
 use crate::error::{HjbError, IntegrationFailure};
+use crate::monotonicity::Monotonicity;
 use crate::norms::sup;
 use crate::params::check_memory;
 use crate::smooth::operator::SmoothOperator;
 use crate::smooth::panels::Segment;
 use crate::smooth::params::{Integrator, SmoothInfo, SmoothParams};
 use crate::smooth::rkc::{RkcError, RkcParams, rkc};
+use crate::smooth::signs::signs;
 use crate::solution::ValueFunction;
 use crate::solve::check_model;
 use crate::time_variation::TimeVariation;
@@ -148,6 +150,7 @@ impl<'a> SmoothSolver<'a> {
             factorisations: 0,
             linear_solves: 0,
             spectral_radius: None,
+            monotonicity: Monotonicity::default(),
             seconds: 0.0,
         };
         let mut reporter = Reporter::new(&self.times, observe);
@@ -158,6 +161,7 @@ impl<'a> SmoothSolver<'a> {
             let (value, limit) = match &mut start {
                 Some(start) => start,
                 None => {
+                    info.monotonicity = signs(&operator, self.model.horizon())?;
                     let value = operator.model.terminal_reward()?;
                     reporter.start(&operator, &value)?;
                     let limit = p.growth_limit * (1.0 + sup(&value));

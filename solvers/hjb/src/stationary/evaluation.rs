@@ -1,5 +1,6 @@
 //! Value of one policy in a stationary problem, and whether the policy ends the process.
 
+use super::stopping::Guess;
 use crate::error::{HjbError, LinearError};
 use crate::hamiltonian::{Hamiltonian, Operator, Policy};
 use crate::linear::LinearSolverChoice;
@@ -17,6 +18,9 @@ const ROUNDING: f64 = 1e-9;
 /// Roundings of each coefficient that an elimination brings into the solution.
 const ROUNDINGS: f64 = 4.0;
 
+/// Going on is better than to stop when it brings more than this many roundings of V.
+const STOPPING_ROUNDINGS: f64 = 16.0;
+
 /// The policy at hand, its operator, and its value.
 pub(super) struct Evaluation {
     pub system: ImplicitSystem,
@@ -28,6 +32,10 @@ pub(super) struct Evaluation {
     last: Vec<f64>,
     time: Vec<f64>,
     prescribed: Vec<bool>,
+    /// The reward for stopping, where that is allowed.
+    obstacle: Option<Vec<f64>>,
+    /// Where the policy stops; empty without an obstacle.
+    pub stopped: Vec<bool>,
 }
 
 /// The mean time until the process ends under a policy (discounted, if there is a discount).
@@ -61,6 +69,8 @@ impl Evaluation {
             last: vec![0.0; n],
             time: vec![0.0; n],
             prescribed: is_prescribed,
+            obstacle: None,
+            stopped: Vec::new(),
         };
         new.reset(hamiltonian);
         Ok(new)
@@ -71,6 +81,55 @@ impl Evaluation {
         self.value.fill(0.0);
         self.policy = hamiltonian.zero_policy();
         self.maximise(hamiltonian);
+    }
+
+    /// Allow to stop for the reward `psi`, beginning with this value and this set, or by stopping everywhere.
+    pub fn allow_stopping(&mut self, hamiltonian: &mut Hamiltonian<'_>, psi: Vec<f64>, guess: Option<Guess>) {
+        self.stopped = vec![false; psi.len()];
+        self.obstacle = Some(psi);
+        match guess {
+            None => self.stop_everywhere(hamiltonian),
+            Some((value, stopped)) => {
+                self.value = value;
+                self.maximise(hamiltonian);
+                self.stopped = stopped;
+                self.stopped.iter_mut().zip(&self.prescribed).for_each(|(s, p)| *s &= !*p);
+            }
+        }
+    }
+
+    /// The policy that is best when all others stop at once: V = psi.
+    pub fn stop_everywhere(&mut self, hamiltonian: &mut Hamiltonian<'_>) {
+        let Some(psi) = &self.obstacle else { return };
+        self.value.copy_from_slice(psi);
+        for &(j, g) in hamiltonian.target().map_or(&[][..], |target| target.values()) {
+            self.value[j] = g;
+        }
+        self.policy = hamiltonian.zero_policy();
+        self.maximise(hamiltonian);
+        self.choose_stopping();
+    }
+
+    /// Stop where that is no worse than to go on, for the value at hand and its best control.
+    fn choose_stopping(&mut self) {
+        let Some(psi) = &self.obstacle else { return };
+        let margin = STOPPING_ROUNDINGS * f64::EPSILON * sup(&self.value);
+        let diagonal = self.operator.generator.diagonal(0);
+        for (j, stopped) in self.stopped.iter_mut().enumerate() {
+            // by how much V would grow in a step of one over the rate
+            let gain = (psi[j] - self.value[j] + margin) * -diagonal[j];
+            *stopped = !self.prescribed[j] && gain >= self.maximum[j];
+        }
+    }
+
+    fn stops(&self, j: usize) -> bool {
+        self.stopped.get(j).is_some_and(|stopped| *stopped)
+    }
+
+    /// How far V is from the equation, in units of V per time.
+    pub fn residual(&self) -> f64 {
+        let rows = self.maximum.iter().enumerate();
+        rows.fold(0.0, |s: f64, (j, m)| s.max(if self.stops(j) { m.max(0.0) } else { m.abs() }))
     }
 
     fn maximise(&mut self, hamiltonian: &mut Hamiltonian<'_>) {
@@ -93,19 +152,30 @@ impl Evaluation {
             diagonal.iter_mut().zip(&self.prescribed).filter(|(_, p)| !**p).for_each(|(d, _)| *d -= extra);
         }
         self.last.copy_from_slice(&self.value);
-        let Evaluation { system, operator, value, .. } = self;
-        system
-            .solve_stationary(&operator.generator, &operator.running, value)
-            .map_err(|source| HjbError::StationaryLinear { source })?;
+        let Evaluation { system, operator, value, obstacle, stopped, .. } = self;
+        let Operator { generator, running, .. } = operator;
+        if let Some(psi) = obstacle {
+            let rows = running.iter_mut().zip(psi).zip(stopped.iter());
+            rows.filter(|(_, stopped)| **stopped).for_each(|((r, psi), _)| *r = *psi);
+        }
+        system.solve_stationary(generator, stopped, running, value).map_err(|source| HjbError::StationaryLinear { source })?;
         self.maximise(hamiltonian);
         hamiltonian.check()?;
+        self.choose_stopping();
         Ok(sup_difference(&self.value, &self.last))
     }
 
-    /// Largest residual of a row over its diagonal, in units of V.
+    /// Largest residual of a row over its diagonal, in units of V; where one may stop, of min( -residual, V - psi ).
     pub fn scaled_residual(&self) -> f64 {
-        let rows = self.maximum.iter().zip(self.operator.generator.diagonal(0));
-        rows.fold(0.0, |s: f64, (r, d)| s.max((r / d).abs()))
+        let rows = self.maximum.iter().zip(self.operator.generator.diagonal(0)).enumerate();
+        rows.fold(0.0, |s: f64, (j, (r, d))| {
+            let proceed = r / d;
+            let left = match &self.obstacle {
+                Some(psi) if !self.prescribed[j] => proceed.min(self.value[j] - psi[j]),
+                _ => proceed,
+            };
+            s.max(left.abs())
+        })
     }
 
     /// Signs of the rates of the present policy.
@@ -119,9 +189,10 @@ impl Evaluation {
     /// and not too large, i.e. when the policy does not end the process.
     pub fn mean_time(&mut self) -> Option<MeanTime> {
         let limit = LONGEST / self.largest_rate();
-        let load: Vec<f64> = self.prescribed.iter().map(|p| if *p { 0.0 } else { 1.0 }).collect();
-        let Evaluation { system, operator, time, .. } = self;
-        system.solve_stationary(&operator.generator, &load, time).ok()?;
+        let load: Vec<f64> =
+            self.prescribed.iter().enumerate().map(|(j, p)| if *p || self.stops(j) { 0.0 } else { 1.0 }).collect();
+        let Evaluation { system, operator, time, stopped, .. } = self;
+        system.solve_stationary(&operator.generator, stopped, &load, time).ok()?;
         let longest = sup(time);
         let least = time.iter().fold(0.0f64, |m, t| m.min(*t));
         (longest <= limit && least >= -ROUNDING * longest).then_some(MeanTime { longest, limit })
@@ -136,7 +207,7 @@ impl Evaluation {
         diagonal.iter_mut().zip(prescribed.iter()).filter(|(_, p)| !**p).for_each(|(d, _)| *d -= extra);
         let load: Vec<f64> = prescribed.iter().map(|p| if *p { 0.0 } else { 1.0 }).collect();
         // what an unsolvable system leaves is as good a guess as any
-        let _ = system.solve_stationary(&operator.generator, &load, time);
+        let _ = system.solve_stationary(&operator.generator, &[], &load, time);
         let free = (0..time.len()).filter(|&j| !prescribed[j] && time[j].is_finite());
         (free.fold((0, f64::NEG_INFINITY), |best, j| if time[j] > best.1 { (j, time[j]) } else { best }).0, limit)
     }
