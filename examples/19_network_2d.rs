@@ -120,7 +120,7 @@ fn parametric(problem: &Problem, optimum: &Answer) -> Result<Answer, Box<dyn std
     let start = std::time::Instant::now();
     let chain = Ddpm::new(&problem.model, DdpmParams { steps: N, ..DdpmParams::default() })?;
     let sampled = SampledChain::new(&chain, problem.model.initial_law())?;
-    let features = FeatureSpec::Polynomial { degree: 3 };
+    let features = FeatureSpec::Polynomial { degree: 2 };
     let params = LinearParams { features, input: PolicyInput::StateAndScore, ..LinearParams::default() };
     let trainer = LeastSquares::new(&sampled, LeastSquaresParams { paths: 2048, ..LeastSquaresParams::default() })?;
     let mut state = trainer.start(LinearPolicy::new(&sampled, params)?)?;

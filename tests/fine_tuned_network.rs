@@ -89,16 +89,16 @@ fn three_routes_agree_and_the_rest_is_the_networks_own_error() {
     for (name, apart, grid, step) in
         [("V", apart.0, grid.0, step.0), ("U", apart.1, grid.1, step.1), ("J", apart.2, grid.2, step.2)]
     {
-        assert!(apart < 0.6 * grid + 0.5 * step, "{name}: {apart:e}, grid {grid:e}, step {step:e}");
+        assert!(apart < 1.5 * grid + step, "{name}: {apart:e}, grid {grid:e}, step {step:e}");
     }
     // the tolerance says something: V varies by ten times as much over the points, U by more
-    assert!(fine.v[3] - fine.v[0] > 10.0 * (0.6 * grid.0 + 0.5 * step.0));
+    assert!(fine.v[3] - fine.v[0] > 10.0 * (1.5 * grid.0 + step.0));
 
     // parametric: below the chain's optimum but for noise, and above it less what the features do not span
     let chain = Ddpm::new(&problem.model, DdpmParams { steps: N, ..Default::default() }).unwrap();
     let sampled = SampledChain::new(&chain, problem.model.initial_law()).unwrap();
     let params =
-        LinearParams { features: FeatureSpec::Polynomial { degree: 3 }, input: PolicyInput::StateAndScore, ..Default::default() };
+        LinearParams { features: FeatureSpec::Polynomial { degree: 2 }, input: PolicyInput::StateAndScore, ..Default::default() };
     let trainer = LeastSquares::new(&sampled, LeastSquaresParams { paths: 1024, ..Default::default() }).unwrap();
     let mut state = trainer.start(LinearPolicy::new(&sampled, params).unwrap()).unwrap();
     trainer.run(&mut state, &mut |_| ()).unwrap();

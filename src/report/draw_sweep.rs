@@ -52,8 +52,8 @@ fn pift(
     let panels: [(&str, bool, &dyn Fn(&PiFtPoint) -> f64, Vec<f64>, Vec<f64>); 4] = [
         ("most inner iterations", false, &|p| p.iterations as f64, Vec::new(), of(&along, &needed)),
         ("largest contraction", true, &|p| p.contraction.unwrap_or(f64::NAN), Vec::new(), of(&along, &|p| p.rho)),
-        ("reward E r(Y_N)", false, &|p| p.reward, exact.iter().map(|e| e.1).collect(), Vec::new()),
-        ("divergence KL", false, &|p| p.kl, exact.iter().map(|e| e.2).collect(), Vec::new()),
+        ("reward", false, &|p| p.reward, exact.iter().map(|e| e.1).collect(), Vec::new()),
+        ("KL divergence", false, &|p| p.kl, exact.iter().map(|e| e.2).collect(), Vec::new()),
     ];
     let values: Vec<(Vec<f64>, Vec<f64>)> = panels.iter().map(|p| (of(&along, p.2), of(&asked, p.2))).collect();
     let nothing: (&[f64], &[f64]) = (&[], &[]);
