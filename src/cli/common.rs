@@ -192,6 +192,9 @@ impl<P: Subject> Session<P> {
             return failure.map_or(Ok(()), Err);
         }
         report.network = self.problem.network();
+        if let Some(network) = &mut report.network {
+            network.compare(report.solve.as_ref(), report.pift.as_ref());
+        }
         self.out.write_report(&report)?;
         if !self.quiet {
             say(summary.iter());
@@ -217,10 +220,13 @@ impl<P: Subject> Session<P> {
 
 /// What a network adds to errors against closed forms.
 fn network_line(n: &NetworkReport) -> String {
-    format!(
-        "  score by a network: relative entropy {:.2e} from the reference, in all errors against closed forms",
-        n.relative_entropy
-    )
+    let mut line = format!("  score by a network: relative entropy {:.2e} from the reference", n.relative_entropy);
+    if let Some(gap) = &n.gap {
+        let of_grid = gap.discretisation.map_or(String::new(), |d| format!(", of which about {d:.1e} by the discretisation"));
+        line += &format!("; distance from its closed form: V {}{of_grid}, U {}", shown(gap.value), shown(gap.control));
+        line += &gap.objective.map_or(String::new(), |j| format!(", objective {j:+.3e}"));
+    }
+    line
 }
 
 /// Lines on standard output. A reader who has left is no error.

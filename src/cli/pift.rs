@@ -83,6 +83,7 @@ pub(super) fn run(session: &Session, args: &PiftArgs) -> Result<(), RunError> {
     let slices = session.write_slices(&run.times, |k| &run.values[k], control)?;
     let mut report = session.report();
     session.add_figures(&mut report, draw::value_and_control(problem, &slices, session.out.path(), "value_and_control"));
+    session.add_figures(&mut report, draw::planes(problem, &slices, session.out.path()));
     session.add_figures(&mut report, draw::pift(&run, session.out.path()));
     let r = &run.report;
     let mut summary = session.heading();

@@ -1,4 +1,5 @@
-//! The figures of each command on a fine-tuning problem, from its arrays. In two dimensions only `solve` draws, in three none.
+//! The figures of each command on a fine-tuning problem, from its arrays. In two dimensions `solve` and `pift` draw V and U, in
+//! three none does.
 
 use super::ReportError;
 use super::draw_plane::Plane;
@@ -257,20 +258,25 @@ fn iterates(run: &PiFtRun, directory: &Path) -> Drawn {
     let Some(step) = run.report.per_step.iter().rev().max_by_key(|s| telling(s)).filter(|s| telling(s) >= 2) else {
         return Ok(Vec::new());
     };
-    let shown = &step.iterates[..step.iterates.len().min(telling(step) + 1)];
-    let of = |f: &dyn Fn(&hjbridge_pift::IterateInfo) -> f64| -> Vec<f64> {
-        shown.iter().map(f).map(|v| if v > 0.0 { v } else { f64::NAN }).collect()
-    };
-    let (m, control, value) = (of(&|i| i.m as f64 + 1.0), of(&|i| i.control_gap), of(&|i| i.value_gap));
-    let m: Vec<f64> = m.iter().map(|m| m - 1.0).collect();
+    // the last iterate is the converged one, and below rounding a gap of values says nothing
+    let shown: Vec<_> = step.iterates.iter().take_while(|i| i.control_gap > 1e-9).collect();
+    let size = run.report.value.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
+    let floor = 16.0 * f64::EPSILON * size;
+    let m: Vec<f64> = shown.iter().map(|i| i.m as f64).collect();
+    let control: Vec<f64> = shown.iter().map(|i| i.control_gap).collect();
+    let value: Vec<f64> = shown.iter().map(|i| i.value_gap).take_while(|v| *v > floor).collect();
+    if m.len() < 2 || value.is_empty() {
+        return Ok(Vec::new());
+    }
     let below_one = step.rho < 1.0;
-    let power = |start: f64, rate: f64| -> Vec<f64> { m.iter().map(|m| start * rate.powf(*m)).collect() };
-    let of_control = if below_one { power(control[0], step.rho) } else { Vec::new() };
+    let m_value = &m[..value.len()];
+    let power = |m: &[f64], start: f64, rate: f64| -> Vec<f64> { m.iter().map(|m| start * rate.powf(*m)).collect() };
+    let of_control = if below_one { power(&m, control[0], step.rho) } else { Vec::new() };
     let square = value[0] * (1.0 + step.rho) / (1.0 - step.rho);
-    let of_value = if below_one { power(square, step.rho * step.rho) } else { Vec::new() };
+    let of_value = if below_one { power(m_value, square, step.rho * step.rho) } else { Vec::new() };
     let series = [
         BoundSeries { label: "policy: sup |u⁽ᵐ⁾ − u*|", x: &m, observed: &control, bound: &of_control },
-        BoundSeries { label: "value: sup |V⁽ᵐ⁾ − V*|", x: &m, observed: &value, bound: &of_value },
+        BoundSeries { label: "value: sup |V⁽ᵐ⁾ − V*|", x: m_value, observed: &value, bound: &of_value },
     ];
     let title = format!("Inner iteration ({}) at step k = {}, ρ = {:.3}", step.method, step.k, step.rho);
     let figure =

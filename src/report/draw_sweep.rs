@@ -1,12 +1,13 @@
-//! The figure of `sweep`.
+//! The figures of `sweep`.
 
 use super::ReportError;
-use super::figure::{BoundSeries, Bounds, FigureInfo, Tradeoff, TradeoffPoint, save};
+use super::figure::{FigureInfo, PanelCurves, PanelGrid, Tradeoff, TradeoffPoint, save};
 use crate::problem::Problem;
-use crate::run::{SweepRow, SweepRun};
+use crate::problem::spec::StopSpec;
+use crate::run::{PiFtPoint, SweepRow, SweepRun};
 use std::path::Path;
 
-/// Reward and divergence against 1/beta.
+/// Reward and divergence against 1/beta; iterations and rate of PI-FT, and what its chain earns.
 pub fn figures(problem: &Problem, run: &SweepRun, directory: &Path) -> Result<Vec<FigureInfo>, ReportError> {
     let point = |at: f64, value: f64, error: f64| TradeoffPoint { at, value, error };
     let rows = &run.report.rows;
@@ -19,24 +20,57 @@ pub fn figures(problem: &Problem, run: &SweepRun, directory: &Path) -> Result<Ve
     let figure =
         Tradeoff { title: &format!("{}: what fine-tuning buys", problem.file.name), reward: &reward, kl: &kl, exact: &exact };
     let mut drawn = vec![save(&figure, directory, "sweep")?];
-    // how fast PI-FT gets there, and how far its chain is from the exact optimum
-    let at: Vec<f64> = rows.iter().map(|r| r.inverse_kl_weight).collect();
-    let of = |f: &dyn Fn(&SweepRow) -> Option<f64>| -> Vec<f64> { rows.iter().map(|r| f(r).unwrap_or(f64::NAN)).collect() };
-    let contraction = of(&|r| r.pift_contraction);
-    if contraction.iter().any(|c| *c > 0.0) {
-        let rho = of(&|r| r.pift_rho);
-        let reward = of(&|r| Some((r.pift_reward? - r.reward_exact?).abs()));
-        let kl = of(&|r| Some((r.pift_kl? - r.kl_exact?).abs()));
-        let entry = |label, observed, bound| BoundSeries { label, x: &at, observed, bound };
-        let mut series = vec![entry("largest contraction", &contraction[..], &rho[..])];
-        for (label, gap) in [("reward: chain − exact", &reward), ("KL: chain − exact", &kl)] {
-            if gap.iter().any(|g| *g > 0.0) {
-                series.push(entry(label, gap, &[]));
-            }
-        }
-        let title = format!("{}: PI-FT over the KL weight, N = {}", problem.file.name, run.report.steps);
-        let (x_label, y_label) = ("inverse KL weight 1/β", "factor, distance");
-        drawn.push(save(&Bounds { title: &title, x_label, y_label, whole: false, series: &series }, directory, "sweep_pift")?);
-    }
+    drawn.extend(pift(problem, run, &exact, directory)?);
     Ok(drawn)
+}
+
+/// How fast PI-FT gets there, and how far its chain is from the exact optimum.
+fn pift(
+    problem: &Problem,
+    run: &SweepRun,
+    exact: &[(f64, f64, f64)],
+    directory: &Path,
+) -> Result<Option<FigureInfo>, ReportError> {
+    let asked: Vec<PiFtPoint> = run.report.rows.iter().filter_map(SweepRow::pift_point).collect();
+    if asked.is_empty() {
+        return Ok(None);
+    }
+    let mut along = run.report.pift_curve.clone();
+    along.extend(&asked);
+    along.sort_by(|a, b| a.kl_weight.total_cmp(&b.kl_weight));
+    let at = |points: &[PiFtPoint]| -> Vec<f64> { points.iter().map(|p| 1.0 / p.kl_weight).collect() };
+    let (x, marks) = (at(&along), at(&asked));
+    let x_exact: Vec<f64> = exact.iter().map(|e| e.0).collect();
+    let of = |points: &[PiFtPoint], f: &dyn Fn(&PiFtPoint) -> f64| -> Vec<f64> { points.iter().map(f).collect() };
+    // the first update is at most 1 + rho times the whole way, and each one rho times the one before
+    let spec = &problem.file.pift;
+    let counted = spec.iterations.is_none() && spec.stop == StopSpec::Tolerance;
+    let needed = |p: &PiFtPoint| match counted && p.rho < 1.0 && p.rho > 0.0 {
+        true => ((spec.tolerance / (1.0 + p.rho)).ln() / p.rho.ln()).ceil(),
+        false => f64::NAN,
+    };
+    let panels: [(&str, bool, &dyn Fn(&PiFtPoint) -> f64, Vec<f64>, Vec<f64>); 4] = [
+        ("most inner iterations", false, &|p| p.iterations as f64, Vec::new(), of(&along, &needed)),
+        ("largest contraction", true, &|p| p.contraction.unwrap_or(f64::NAN), Vec::new(), of(&along, &|p| p.rho)),
+        ("reward", false, &|p| p.reward, exact.iter().map(|e| e.1).collect(), Vec::new()),
+        ("KL divergence", false, &|p| p.kl, exact.iter().map(|e| e.2).collect(), Vec::new()),
+    ];
+    let values: Vec<(Vec<f64>, Vec<f64>)> = panels.iter().map(|p| (of(&along, p.2), of(&asked, p.2))).collect();
+    let nothing: (&[f64], &[f64]) = (&[], &[]);
+    let shown: Vec<PanelCurves<'_>> = panels
+        .iter()
+        .zip(&values)
+        .map(|((y_label, log, _, exact, bound), (line, points))| PanelCurves {
+            y_label,
+            log: *log,
+            measured: (&x, line),
+            points: (&marks, points),
+            exact: if exact.is_empty() { nothing } else { (&x_exact, exact) },
+            bound: if bound.iter().any(|b| b.is_finite()) { (&x, bound) } else { nothing },
+        })
+        .collect();
+    let label = format!("PI-FT, N = {}", run.report.steps);
+    let title = format!("{}: PI-FT over the KL weight", problem.file.name);
+    let figure = PanelGrid { title: &title, x_label: "inverse KL weight 1/β", measured: &label, panels: &shown };
+    Ok(Some(save(&figure, directory, "sweep_pift")?))
 }

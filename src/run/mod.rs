@@ -19,7 +19,7 @@ mod sweep;
 pub use controlled::{ControlledReport, ControlledRun, StartValue, evaluate_everywhere, solve_controlled};
 pub use error::RunError;
 pub use initial::initial_mean;
-pub use network::{NetworkReport, network_report};
+pub use network::{NetworkGap, NetworkReport, network_report};
 pub use norms::{SliceError, SupError, slice_errors};
 pub use parametric::{ParametricOptions, ParametricReport, ParametricRun, PolicyKind, Training, parametric};
 pub use pift::{PiFtReport, PiFtRun, Sandwich, pift};
@@ -31,9 +31,9 @@ pub use rollout::{
     rollout_steps,
 };
 pub use route::{RouteReport, SolverInfo};
-pub use score::tabulated_score;
+pub use score::{spline_score, tabulated_score};
 pub use solve::{SolveReport, SolveRun, hjb_params, solve, solve_by_route};
-pub use sweep::{ExactPoint, SweepReport, SweepRow, SweepRun, sweep, sweep_problems};
+pub use sweep::{ExactPoint, PiFtPoint, SweepReport, SweepRow, SweepRun, sweep, sweep_problems};
 
 pub(crate) use norms::{RegionPoints, RegionSlice, worst};
 pub(crate) use pift::{ddpm_params, pift_params};

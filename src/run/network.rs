@@ -4,6 +4,7 @@
 //!   KL = int_0^T (b/2) E |s_network - s|^2 dt,   E under the reference noised to time t,
 //! which bounds that of the laws at T; the integrals by the trapezoidal rule on the grid and in forward time.
 
+use super::{PiFtReport, SolveReport};
 use crate::problem::Problem;
 use hjbridge_model::network::{LevelInput, Prediction};
 use hjbridge_model::{Feedback, Law, NoisedScore, PointBlock};
@@ -34,6 +35,40 @@ pub struct NetworkReport {
     pub error_rms: Vec<f64>,
     /// Relative entropy of the reference's process with respect to the network's.
     pub relative_entropy: f64,
+    /// What the network's error does to the solution, where there is one to compare.
+    pub gap: Option<NetworkGap>,
+}
+
+/// The fine-tuned network against the closed form of its reference: the network's own error, and that of the discretisation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct NetworkGap {
+    /// sup |V - V_reference| over the comparison box and all t < T.
+    pub value: Option<f64>,
+    /// sup |U - U_reference| over the same.
+    pub control: Option<f64>,
+    /// E V(0, Y_0) minus that of the reference.
+    pub objective: Option<f64>,
+    /// The certificate's estimate of the part in `value` that is the discretisation's; absent where nothing was certified.
+    pub discretisation: Option<f64>,
+}
+
+impl NetworkReport {
+    /// Take the gap from the solution at hand.
+    pub fn compare(&mut self, solve: Option<&SolveReport>, pift: Option<&PiFtReport>) {
+        let of_solve = |s: &SolveReport| NetworkGap {
+            value: s.value_error,
+            control: s.control_error,
+            objective: s.objective.zip(s.objective_exact).map(|(found, exact)| found - exact),
+            discretisation: s.route.certificate.as_ref().and_then(|c| c.richardson.as_ref()).map(|r| r.value_error),
+        };
+        let of_pift = |p: &PiFtReport| NetworkGap {
+            value: p.value_error,
+            control: p.control_error,
+            objective: p.objective.zip(p.objective_exact).map(|(found, exact)| found - exact),
+            discretisation: None,
+        };
+        self.gap = solve.map(of_solve).or(pift.map(of_pift));
+    }
 }
 
 /// Compare the score of a problem's network with that of the reference; none without a network.
@@ -78,5 +113,6 @@ pub fn network_report(problem: &Problem) -> Option<NetworkReport> {
         tau,
         score_rms: squares.iter().map(|s| s.0.sqrt()).collect(),
         error_rms: squares.iter().map(|s| s.1.sqrt()).collect(),
+        gap: None,
     })
 }

@@ -22,6 +22,10 @@ pub struct Sandwich {
     pub violations: [f64; 2],
     /// sup (soft - mean shift) over the same: O(h).
     pub gap: f64,
+    /// For each k < N sup (mean shift - pre-trained) over the box: what fine-tuning gains from there on.
+    pub gains: Vec<f64>,
+    /// For each k < N sup (soft - mean shift) over the box.
+    pub gaps: Vec<f64>,
 }
 
 /// Section `pift` of the report. Arrays over k run from k = 0 to N-1; after a failure only over the steps finished.
@@ -83,6 +87,8 @@ pub struct PiFtReport {
     pub discrete_value_error: Option<f64>,
     /// E V_0(Y_0) under the initial law: the optimal objective of the chain.
     pub objective: Option<f64>,
+    /// E V(0, Y_0) of the closed form of the continuous problem.
+    pub objective_exact: Option<f64>,
     /// Everything about each step, with the Lipschitz constants of V and u for each inner iterate.
     pub per_step: Vec<StepInfo>,
 }
@@ -254,6 +260,11 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
         errors_at: value_at.into_iter().chain(control_at).collect(),
         discrete_value_error: if failure.is_none() { discrete_error(problem, &ddpm, &region, &values)? } else { None },
         objective: failure.is_none().then(|| initial_mean(problem, &values[0])),
+        objective_exact: exact.as_ref().map(|exact| {
+            let mut v = vec![0.0; problem.grid.len()];
+            exact.at(0.0).value(problem.grid.points().as_points(), &mut v);
+            initial_mean(problem, &v)
+        }),
         per_step,
     };
     Ok(PiFtRun { report, times, values, controls, failure })
@@ -305,14 +316,17 @@ fn sandwich(problem: &Problem, ddpm: &Ddpm<'_>, region: &RegionPoints, values: &
     let params = pift_params(problem, false);
     let below = solve(PiFtParams { rule: InnerRule::Fixed(0), ..params.clone() })?;
     let above = solve(PiFtParams { bellman: BellmanKind::Soft, ..params })?;
-    let largest = |a: &[Vec<f64>], b: &[Vec<f64>]| {
+    let by_step = |a: &[Vec<f64>], b: &[Vec<f64>]| -> Vec<f64> {
         let slices = a.iter().zip(b).take(ddpm.steps());
-        slices.map(|(a, b)| region.largest(|j| a[region.nodes[j]] - b[region.nodes[j]]).0).fold(f64::NEG_INFINITY, f64::max)
+        slices.map(|(a, b)| region.largest(|j| a[region.nodes[j]] - b[region.nodes[j]]).0).collect()
     };
+    let largest = |a: &[Vec<f64>], b: &[Vec<f64>]| by_step(a, b).into_iter().fold(f64::NEG_INFINITY, f64::max);
     Ok(Sandwich {
         objectives: [below.initial_value(), &values[0], above.initial_value()].map(|v| initial_mean(problem, v)),
         violations: [largest(&below.values, values), largest(values, &above.values)],
         gap: largest(&above.values, values),
+        gains: by_step(values, &below.values),
+        gaps: by_step(&above.values, values),
     })
 }
 
@@ -335,10 +349,10 @@ pub(crate) struct ChainOutcome {
 
 /// PI-FT with N = `steps` for a constant KL weight, by the plain iteration where it contracts, and the reward of its policy: that
 /// policy in the place of the pre-trained score, with no update, has E r(Y_N) for a value. Nothing is simulated.
-pub(crate) fn chain_outcome(problem: &Problem, steps: usize) -> Result<ChainOutcome, RunError> {
+pub(crate) fn chain_outcome(problem: &Problem, steps: usize, threads: usize) -> Result<ChainOutcome, RunError> {
     let beta = problem.model.kl_weight().as_constant().unwrap_or(f64::NAN);
     let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, steps))?;
-    let params = PiFtParams { bellman: BellmanKind::MeanShift, ..pift_params(problem, false) };
+    let params = PiFtParams { bellman: BellmanKind::MeanShift, threads, ..pift_params(problem, false) };
     let solution = PiFt::new(&ddpm, problem.grid.clone(), params.clone())?.solve()?;
     let policy = solution.feedback(Interpolation::Cubic, params.extrapolation)?;
     let schedule = problem.model.schedule();

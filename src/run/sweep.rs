@@ -8,6 +8,7 @@ use hjbridge_model::exact::closed_form;
 use hjbridge_model::{FineTuning, InitialLaw, KlWeight};
 use hjbridge_rollout::ranks::{from_bytes, share, to_bytes};
 use hjbridge_rollout::{Ranks, ranks::RanksError};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
@@ -64,6 +65,37 @@ pub struct SweepRow {
     pub pift_failure: Option<String>,
 }
 
+impl SweepRow {
+    /// What PI-FT found at this weight, if it did not fail.
+    pub fn pift_point(&self) -> Option<PiFtPoint> {
+        Some(PiFtPoint {
+            kl_weight: self.kl_weight,
+            iterations: self.pift_iterations?,
+            contraction: self.pift_contraction,
+            rho: self.pift_rho?,
+            reward: self.pift_reward?,
+            kl: self.pift_kl?,
+        })
+    }
+}
+
+/// PI-FT on the discrete chain at one weight.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PiFtPoint {
+    /// beta.
+    pub kl_weight: f64,
+    /// Largest number of inner iterations at a step.
+    pub iterations: usize,
+    /// Largest observed contraction.
+    pub contraction: Option<f64>,
+    /// Largest rho_k, the bound on it.
+    pub rho: f64,
+    /// E r(Y_N) of the policy.
+    pub reward: f64,
+    /// KL divergence of its chain from the pre-trained one.
+    pub kl: f64,
+}
+
 /// Reward and divergence of the exact optimum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExactPoint {
@@ -82,6 +114,9 @@ pub struct ExactPoint {
 pub struct SweepReport {
     /// One for each weight, rising.
     pub rows: Vec<SweepRow>,
+    /// PI-FT between the smallest and the largest weight, by rising weight; on a line only, and without weights at which it
+    /// failed.
+    pub pift_curve: Vec<PiFtPoint>,
     /// Weights at which the run failed, and why.
     pub failures: Vec<(f64, String)>,
     /// Nodes of the grid.
@@ -110,8 +145,9 @@ pub struct SweepRun {
     pub failure: Option<RunError>,
 }
 
-/// Points of the exact curve.
+/// Points of the exact curve, and of that of PI-FT.
 const CURVE: usize = 41;
+const PIFT_CURVE: usize = 11;
 
 /// The problem of `problem`'s file at each weight; `directory` is where relative data paths start.
 ///
@@ -175,9 +211,11 @@ pub fn sweep(
         }
     }
     let failure = failures.first().map(|(kl_weight, reason)| RunError::Sweep { kl_weight: *kl_weight, reason: reason.clone() });
-    let curve = if ranks.rank() == 0 { curve(problems)? } else { Vec::new() };
+    let first_rank = ranks.rank() == 0;
+    let curve = if first_rank { curve(problems)? } else { Vec::new() };
     let report = SweepReport {
         rows,
+        pift_curve: if first_rank { pift_curve(problems) } else { Vec::new() },
         failures,
         nodes: first.grid.shape().to_vec(),
         steps: first.file.time_steps,
@@ -205,7 +243,7 @@ fn row(problem: &Problem, threads: Option<usize>) -> Result<SweepRow, RunError> 
     let (beta, r) = (weight(problem), &run.report);
     let exact = exact_point(problem, beta)?;
     let e = &r.estimates;
-    let chain = chain_outcome(problem, problem.file.time_steps);
+    let chain = chain_outcome(problem, problem.file.time_steps, 0);
     let of = |f: &dyn Fn(&ChainOutcome) -> f64| chain.as_ref().ok().map(f);
     Ok(SweepRow {
         kl_weight: beta,
@@ -282,4 +320,24 @@ fn curve(problems: &[Problem]) -> Result<Vec<ExactPoint>, RunError> {
         points.extend(exact_point(problem, beta)?);
     }
     Ok(points)
+}
+
+/// PI-FT between the smallest and the largest weight, on a line.
+fn pift_curve(problems: &[Problem]) -> Vec<PiFtPoint> {
+    let (Some(first), Some(last)) = (problems.first(), problems.last()) else { return Vec::new() };
+    if first.dim() != 1 || problems.len() < 2 || first.network.is_some() {
+        return Vec::new();
+    }
+    let (low, high) = (weight(first), weight(last));
+    let point = |i: usize| {
+        let beta = low * (high / low).powf(i as f64 / (PIFT_CURVE - 1) as f64);
+        let m = &first.model;
+        let kl = KlWeight::constant(beta).ok()?;
+        let model = FineTuning::new(m.schedule().clone(), m.prior().clone(), m.reward().clone(), kl, m.initial()).ok()?;
+        // a line is too short for two threads: the weights are shared out instead
+        let chain = chain_outcome(&Problem { model, ..first.clone() }, first.file.time_steps, 1).ok()?;
+        let ChainOutcome { iterations, contraction, rho, reward, kl, .. } = chain;
+        Some(PiFtPoint { kl_weight: beta, iterations, contraction, rho, reward, kl })
+    };
+    (0..PIFT_CURVE).into_par_iter().map(point).collect::<Vec<_>>().into_iter().flatten().collect()
 }

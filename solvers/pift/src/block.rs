@@ -82,6 +82,8 @@ pub(crate) struct NodeBlock {
     pub soft_values: Vec<f64>,
     /// lam times the eigenvalues of D^2 V_{k+1} at the nodes.
     pub curvature: Curvature,
+    /// The same of D^2 G where the iterates took the region's nodes, which may be outside the region.
+    pub met: Curvature,
 }
 
 impl NodeBlock {
@@ -112,6 +114,7 @@ impl NodeBlock {
             query_gradient: vectors(),
             soft_values: Vec::new(),
             curvature: Curvature::default(),
+            met: Curvature::default(),
         }
     }
 
@@ -145,13 +148,24 @@ impl NodeBlock {
         self.restart();
         let lam = step.lambda();
         next.hessian(self.nodes.as_points(), self.hessian.as_mut());
-        self.curvature = Curvature::default();
+        (self.curvature, self.met) = (Curvature::default(), Curvature::default());
         let mut matrix = vec![0.0; self.dim * self.dim];
         for j in 0..self.len() {
             self.hessian.as_points().copy_point(j, &mut matrix);
             let (low, high) = eigenvalue_range(self.dim, &matrix);
             self.curvature.plus.take(lam * high.max(0.0), self.in_region[j]);
             self.curvature.minus.take(lam * (-low).max(0.0), self.in_region[j]);
+        }
+    }
+
+    /// Take up lam times the eigenvalues of D^2 G at m + D of the region's nodes, after an evaluation.
+    pub(crate) fn meet(&mut self, lam: f64) {
+        let mut matrix = vec![0.0; self.dim * self.dim];
+        for j in (0..self.len()).filter(|&j| self.in_region[j]) {
+            self.hessian.as_points().copy_point(j, &mut matrix);
+            let (low, high) = eigenvalue_range(self.dim, &matrix);
+            self.met.plus.take(lam * high.max(0.0), true);
+            self.met.minus.take(lam * (-low).max(0.0), true);
         }
     }
 

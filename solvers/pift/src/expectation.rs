@@ -10,14 +10,15 @@
 //!
 //! The nodes per axis are chosen by an estimate unless they are given: the smallest rule of a ladder whose E V over the region
 //! differs from that of the next by at most 1e-5 (h/T)^2 times the range of V, h^2 being the order of the gap that one step of the
-//! chain leaves against the continuous problem. The ladder is climbed at the first step with noise and checked again at twice,
-//! four times, ... the distance from the end: log2 N times in all. A difference that no longer halves from rule to rule within a
-//! hundred times that tolerance is the interpolation's, not the rule's, and ends the climb as well.
+//! chain leaves against the continuous problem, or by at most the error of the interpolation, whichever is larger: a spline has
+//! jumps in its third derivative at the nodes, and below its own error no rule integrates it any better. That error is taken as
+//! the largest fourth difference of V along an axis over 384 (the midpoint error dx^4 |V''''|/384). The ladder is climbed at the
+//! first step with noise and checked again at twice, four times, ... the distance from the end: log2 N times in all.
 
 use crate::bellman::{BellmanKind, Kernel};
 use crate::error::PiFtError;
 use crate::quadrature::NormalQuadrature;
-use hjbridge_model::{CubicSpline, GaussianSmoothing};
+use hjbridge_model::{CubicSpline, GaussianSmoothing, TensorGrid};
 use serde::{Deserialize, Serialize};
 
 /// Where E V_{k+1} is computed.
@@ -37,9 +38,6 @@ const LADDER: [usize; 9] = [4, 6, 8, 12, 16, 24, 32, 48, 64];
 /// Share of (h/T)^2 range(V) that the quadrature may cost per step.
 const SHARE: f64 = 1e-5;
 
-/// Up to this multiple of the tolerance a difference that no longer halves is taken for the roughness of the spline.
-const STALLED: f64 = 100.0;
-
 /// How the number of quadrature nodes was found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct QuadratureInfo {
@@ -49,8 +47,10 @@ pub struct QuadratureInfo {
     pub chosen: bool,
     /// Difference to the next larger rule, over the region, at the steps of `checked_at`.
     pub estimates: Vec<f64>,
-    /// What the estimates should be below; up to 100 times as much where more points did not help.
+    /// What the estimates should be below: the larger of 1e-5 (h/T)^2 range(V) and the next.
     pub tolerances: Vec<f64>,
+    /// Error of the spline of V, estimated from fourth differences, over the region.
+    pub interpolation: Vec<f64>,
     /// Steps k at which the difference was taken.
     pub checked_at: Vec<usize>,
 }
@@ -158,7 +158,8 @@ impl Smoother {
         let inside = || values.iter().zip(in_region).filter(|(_, inside)| **inside).map(|(v, _)| *v);
         let range = inside().fold(f64::NEG_INFINITY, f64::max) - inside().fold(f64::INFINITY, f64::min);
         let size = inside().fold(0.0, |m: f64, v| m.max(v.abs()));
-        let tolerance = (self.tolerance * range).max(64.0 * f64::EPSILON * size);
+        let interpolation = interpolation_error(self.mean.grid(), values, in_region);
+        let tolerance = (self.tolerance * range).max(64.0 * f64::EPSILON * size).max(interpolation);
         let smoothed = |s: &mut Self, nodes: usize| -> Result<Vec<f64>, PiFtError> {
             s.line = NormalQuadrature::new(1, nodes)?;
             s.noise(kernel.sigma);
@@ -174,21 +175,15 @@ impl Smoother {
         let mut coarse = smoothed(self, LADDER[from])?;
         let mut taken = LADDER[known];
         let mut gap = f64::INFINITY;
-        for (i, pair) in LADDER[from..].windows(2).enumerate() {
+        for pair in LADDER[from..].windows(2) {
             if fits(self.kind, self.mean.grid().dim(), pair[1]).is_none() {
                 break;
             }
             let fine = smoothed(self, pair[1])?;
             let differences = coarse.iter().zip(&fine).zip(in_region).filter(|(_, inside)| **inside);
-            let previous = std::mem::replace(&mut gap, differences.fold(0.0, |m: f64, ((a, b), _)| m.max((a - b).abs())));
+            gap = differences.fold(0.0, |m: f64, ((a, b), _)| m.max((a - b).abs()));
             if gap <= tolerance {
                 taken = LADDER[known].max(pair[0]);
-                break;
-            }
-            // What is left is the third derivative of the spline, which jumps at the nodes: more points do not help.
-            if gap <= STALLED * tolerance && gap > 0.5 * previous {
-                taken = LADDER[known].max(LADDER[from + i - 1]);
-                gap = previous;
                 break;
             }
             taken = pair[1];
@@ -199,9 +194,23 @@ impl Smoother {
         self.info.nodes_per_axis = taken;
         self.info.estimates.push(gap);
         self.info.tolerances.push(tolerance);
+        self.info.interpolation.push(interpolation);
         self.info.checked_at.push(kernel.k);
         Ok(())
     }
+}
+
+/// Largest |fourth difference| / 384 along an axis whose middle node is in the region.
+fn interpolation_error(grid: &TensorGrid, values: &[f64], in_region: &[bool]) -> f64 {
+    let mut worst = 0.0f64;
+    for (&nodes, &stride) in grid.shape().iter().zip(grid.strides()) {
+        let inner = |j: usize| (2..nodes.saturating_sub(2)).contains(&(j / stride % nodes));
+        for j in (0..values.len()).filter(|&j| in_region[j] && inner(j)) {
+            let at = |i: usize| values[j + i * stride - 2 * stride];
+            worst = worst.max((at(0) - 4.0 * at(1) + 6.0 * at(2) - 4.0 * at(3) + at(4)).abs());
+        }
+    }
+    worst / 384.0
 }
 
 /// The tensor rule has at most 2^20 points.

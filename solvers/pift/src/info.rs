@@ -85,7 +85,8 @@ pub struct StepInfo {
     pub damping: Option<f64>,
     /// Updates made, m_k.
     pub iterations: usize,
-    /// rho_k = sig_k^2 sup |D^2 V_{k+1}| / beta_k over the region, the contraction promised; the larger of the next two.
+    /// rho_k = sig_k^2 sup |D^2 V_{k+1}| / beta_k, the contraction promised; the larger of the next two. The sup is over the region
+    /// and, where the kernel leaves it, over the places to which the iterates shift its mean (there of D^2 E V_{k+1}).
     pub rho: f64,
     /// Its convex part, from the largest eigenvalue (at least 0). At 1 the step becomes ill-posed.
     pub rho_plus: f64,
@@ -176,7 +177,7 @@ pub(crate) fn value_exponent(iterates: &[IterateInfo], value_scale: f64) -> Opti
     (points.len() >= 2 && spread > 0.0).then(|| points.iter().map(|p| (p.0 - mx) * (p.1 - my)).sum::<f64>() / spread)
 }
 
-/// (rho_+, rho_-) over the region.
-pub(crate) fn over_region(curvature: &Curvature) -> (f64, f64) {
-    (curvature.plus.region, curvature.minus.region)
+/// (rho_+, rho_-) over the region and over what its iterates met.
+pub(crate) fn over_region(curvature: &Curvature, met: &Curvature) -> (f64, f64) {
+    (curvature.plus.region.max(met.plus.region), curvature.minus.region.max(met.minus.region))
 }

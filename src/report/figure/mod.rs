@@ -12,6 +12,7 @@
 //! | [`Bounds`] | measured quantities against their bounds, on a logarithmic axis |
 //! | [`Paths`] | sample paths and quantile bands between the initial and the final law |
 //! | [`Profiles`] | a function at a few times against its closed form, with residuals |
+//! | [`PanelGrid`] | several quantities against one parameter, measured, exact and bounded |
 //! | [`Tradeoff`] | reward and KL divergence against the inverse KL weight |
 //!
 //! Each figure is drawn by one function for both formats. Values that have no place on the axes (not finite, or not
@@ -31,6 +32,7 @@ mod law_maps;
 mod legend;
 mod marks;
 mod panel;
+mod panel_grid;
 mod paths;
 mod plane;
 mod profiles;
@@ -45,6 +47,7 @@ pub use densities::{Densities, DensityLine, Histogram};
 pub use heat_map::{HeatMap, ValueAndControl};
 pub use law_maps::LawMaps;
 pub use marks::{MarkedMaps, Marks};
+pub use panel_grid::{PanelCurves, PanelGrid};
 pub use paths::{Band, Paths, SideDensity};
 pub use plane::{Arrows, PlaneMaps};
 pub use profiles::{Profile, Profiles};

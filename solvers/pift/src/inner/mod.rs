@@ -43,7 +43,9 @@ pub enum Inner {
 pub enum InnerRule {
     /// m_k updates at every step. Zero gives the value of the pre-trained model.
     Fixed(usize),
-    /// Until sup |u^(m+1) - u^(m)| <= tol max(1, sup |u^(m) - s|) over the grid.
+    /// Until sup |u^(m+1) - u^(m)| <= tol max(1, sup |u^(m) - s|) over the grid, or until the defect |lam grad G - D| is rounding:
+    /// 16 eps lam sup|V_{k+1}| / spacing, what the slope of a spline through values of that size cannot resolve. On fine grids
+    /// (some 1e5 nodes on a line at the default) that comes first.
     Tolerance {
         /// Relative to the larger of 1 and the largest change of the score.
         tol: f64,
@@ -136,6 +138,8 @@ pub(crate) struct Problem<'a> {
     pub shift_per_control: f64,
     /// 1 - a_k.
     pub step: f64,
+    /// Rounding of lam grad G.
+    pub rounding: f64,
     /// lam times the extreme curvatures of V_{k+1} over the grid.
     pub rho_plus: f64,
     pub rho_minus: f64,
@@ -205,7 +209,8 @@ impl Problem<'_> {
             let reached = match rule {
                 InnerRule::Fixed(_) => false,
                 InnerRule::Tolerance { .. } => {
-                    update.all.max(if let Running::Anderson(w, _) = running { w * defect.all } else { 0.0 }) <= tolerance
+                    let taken_back = if let Running::Anderson(w, _) = running { w * defect.all } else { 0.0 };
+                    update.all.max(taken_back) <= tolerance || defect.all <= self.rounding
                 }
                 InnerRule::BelowStep { .. } => m > 0 && error_bound <= tolerance,
             };
@@ -256,6 +261,7 @@ impl Problem<'_> {
             Running::Anderson(w, depth) => anderson::propose(block, lam, w, depth),
             Running::Newton => block.refused = newton::propose(block, lam).is_err(),
         }
+        block.meet(lam);
         block.defect_sup = block.defect(lam);
         block.update_sup = block.sup_norm(&block.update);
         block.shift_sup = block.sup_norm(&block.shift);
