@@ -171,8 +171,8 @@ fn sobol_limits_are_typed_errors() {
 
 #[test]
 fn blocks_that_advance_side_by_side_give_the_same_bits() {
-    // A table of 340 kB a time, above which blocks share their steps; how many depends on the number of threads.
-    let grid = Arc::new(TensorGrid::new(vec![Axis::uniform(-3.0, 3.0, 103).unwrap(); 2]).unwrap());
+    // A table of 660 kB a time, above the 256 kB from which blocks share their steps; how many depends on the number of threads.
+    let grid = Arc::new(TensorGrid::new(vec![Axis::uniform(-3.0, 3.0, 201).unwrap(); 2]).unwrap());
     let slice = |phase: f64| -> Vec<f64> { grid.points().data().iter().map(|x| (x + phase).sin()).collect() };
     let (times, slices) = (vec![0.0, 1.0], vec![slice(0.0), slice(1.0)]);
     let table = TableFeedback::new(grid.clone(), times, slices, 2, Interpolation::Cubic, Extrapolation::Clamp).unwrap();
