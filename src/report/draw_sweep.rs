@@ -49,26 +49,21 @@ fn pift(
         true => ((spec.tolerance / (1.0 + p.rho)).ln() / p.rho.ln()).ceil(),
         false => f64::NAN,
     };
-    let panels: [(&str, bool, &dyn Fn(&PiFtPoint) -> f64, Vec<f64>, Vec<f64>); 4] = [
-        ("most inner iterations", false, &|p| p.iterations as f64, Vec::new(), of(&along, &needed)),
-        ("largest contraction", true, &|p| p.contraction.unwrap_or(f64::NAN), Vec::new(), of(&along, &|p| p.rho)),
-        ("reward", false, &|p| p.reward, exact.iter().map(|e| e.1).collect(), Vec::new()),
-        ("KL divergence", false, &|p| p.kl, exact.iter().map(|e| e.2).collect(), Vec::new()),
-    ];
-    let values: Vec<(Vec<f64>, Vec<f64>)> = panels.iter().map(|p| (of(&along, p.2), of(&asked, p.2))).collect();
-    let nothing: (&[f64], &[f64]) = (&[], &[]);
-    let shown: Vec<PanelCurves<'_>> = panels
-        .iter()
-        .zip(&values)
-        .map(|((y_label, log, _, exact, bound), (line, points))| PanelCurves {
-            y_label,
-            log: *log,
-            measured: (&x, line),
-            points: (&marks, points),
-            exact: if exact.is_empty() { nothing } else { (&x_exact, exact) },
-            bound: if bound.iter().any(|b| b.is_finite()) { (&x, bound) } else { nothing },
-        })
-        .collect();
+    let [iterations, contraction, reward, kl]: [&dyn Fn(&PiFtPoint) -> f64; 4] =
+        [&|p| p.iterations as f64, &|p| p.contraction.unwrap_or(f64::NAN), &|p| p.reward, &|p| p.kl];
+    let lines = [iterations, contraction, reward, kl].map(|f| (of(&along, f), of(&asked, f)));
+    let bounds = [of(&along, &needed), of(&along, &|p| p.rho)];
+    let optimum = [exact.iter().map(|e| e.1).collect::<Vec<f64>>(), exact.iter().map(|e| e.2).collect()];
+    let panel = |i: usize, y_label| PanelCurves {
+        y_label,
+        log: i == 1,
+        measured: (&x, &lines[i].0),
+        points: (&marks, &lines[i].1),
+        exact: if i < 2 { (&[], &[]) } else { (&x_exact, &optimum[i - 2]) },
+        bound: if i < 2 && bounds[i].iter().any(|b| b.is_finite()) { (&x, &bounds[i]) } else { (&[], &[]) },
+    };
+    let shown =
+        [panel(0, "most inner iterations"), panel(1, "largest contraction"), panel(2, "reward"), panel(3, "KL divergence")];
     let label = format!("PI-FT, N = {}", run.report.steps);
     let title = format!("{}: PI-FT over the KL weight", problem.file.name);
     let figure = PanelGrid { title: &title, x_label: "inverse KL weight 1/β", measured: &label, panels: &shown };

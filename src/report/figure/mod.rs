@@ -47,7 +47,7 @@ pub use densities::{Densities, DensityLine, Histogram};
 pub use heat_map::{HeatMap, ValueAndControl};
 pub use law_maps::LawMaps;
 pub use marks::{MarkedMaps, Marks};
-pub use panel_grid::{PanelCurves, PanelGrid};
+pub use panel_grid::{Curve, PanelCurves, PanelGrid};
 pub use paths::{Band, Paths, SideDensity};
 pub use plane::{Arrows, PlaneMaps};
 pub use profiles::{Profile, Profiles};

@@ -9,6 +9,9 @@ use super::style::{self, LINE_WIDTH, MARKER_RADIUS, THIN_WIDTH};
 use super::surface::Surface;
 use crate::report::ReportError;
 
+/// Places and values.
+pub type Curve<'a> = (&'a [f64], &'a [f64]);
+
 /// One panel. Every series has its own places; empty ones are left out.
 #[derive(Debug, Clone, Copy)]
 pub struct PanelCurves<'a> {
@@ -17,17 +20,17 @@ pub struct PanelCurves<'a> {
     /// Whether the vertical axis is logarithmic; otherwise it is linear.
     pub log: bool,
     /// Measured along the range, drawn as a line.
-    pub measured: (&'a [f64], &'a [f64]),
+    pub measured: Curve<'a>,
     /// Measured at the places asked for, drawn as markers.
-    pub points: (&'a [f64], &'a [f64]),
+    pub points: Curve<'a>,
     /// Exact values.
-    pub exact: (&'a [f64], &'a [f64]),
+    pub exact: Curve<'a>,
     /// A bound.
-    pub bound: (&'a [f64], &'a [f64]),
+    pub bound: Curve<'a>,
 }
 
-impl PanelCurves<'_> {
-    fn all(&self) -> [(&'static str, (&[f64], &[f64])); 4] {
+impl<'a> PanelCurves<'a> {
+    fn all(&self) -> [(&'static str, Curve<'a>); 4] {
         [("measured", self.measured), ("points", self.points), ("exact", self.exact), ("bound", self.bound)]
     }
 }
