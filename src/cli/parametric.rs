@@ -1,8 +1,8 @@
 //! `pift --parametric`: the flags of a policy with parameters, and the summary of its training.
 
-use super::common::Session;
+use super::common::{Session, Subject};
 use super::rollout_options::catch_interrupt;
-use crate::problem::ProblemError;
+use crate::problem::{ProblemError, SampledProblem};
 use crate::report::{ReportError, TRAINING, atomic};
 use crate::run::{ParametricOptions, PolicyKind, RunError, Training, parametric};
 use clap::{Args, ValueEnum};
@@ -108,8 +108,13 @@ impl ParametricArgs {
 }
 
 /// Train, write `training.json` and the report.
-pub(super) fn run(session: &Session, args: &ParametricArgs, kind: Kind) -> Result<(), RunError> {
-    let run = parametric(&session.problem, &args.options(kind)?, &session.bars)?;
+pub(super) fn run<P: Subject>(
+    session: &Session<P>,
+    problem: &SampledProblem,
+    args: &ParametricArgs,
+    kind: Kind,
+) -> Result<(), RunError> {
+    let run = parametric(problem, &args.options(kind)?, &session.bars)?;
     session.claim()?;
     atomic::replace(&session.out.path().join(TRAINING), |path| {
         std::fs::write(path, &run.state).map_err(|e| ReportError::io(path, e))

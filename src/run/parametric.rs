@@ -1,8 +1,8 @@
 //! `pift --parametric`: policies with parameters, trained on sampled paths of the chain.
 
-use super::pift::ddpm_params;
+use super::pift::chain_params;
 use super::{Progress, RunError};
-use crate::problem::{Problem, ProblemError};
+use crate::problem::{ProblemError, SampledProblem};
 use hjbridge_model::exact::{ClosedForm, closed_form};
 use hjbridge_pift::Ddpm;
 use hjbridge_pift::parametric::{
@@ -119,8 +119,8 @@ enum Stored {
 ///
 /// # Errors
 /// Input that does not fit. A training that fails half-way is returned inside the run.
-pub fn parametric(problem: &Problem, options: &ParametricOptions, progress: &dyn Progress) -> Result<ParametricRun, RunError> {
-    let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, problem.file.time_steps))?;
+pub fn parametric(problem: &SampledProblem, options: &ParametricOptions, progress: &dyn Progress) -> Result<ParametricRun, RunError> {
+    let ddpm = Ddpm::new(&problem.model, chain_params(&problem.file.pift, &problem.model, problem.file.time_steps))?;
     let chain = SampledChain::new(&ddpm, problem.model.initial_law())?;
     let seed = problem.file.seed;
     let start = std::time::Instant::now();
