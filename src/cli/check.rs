@@ -9,7 +9,9 @@ use std::path::Path;
 
 pub(super) fn run(path: &Path) -> Result<(), RunError> {
     match AnyProblemFile::read(path)? {
-        AnyProblemFile::FineTuning(file) if file.grid.is_absent() => sampled(&SampledProblem::resolve(*file, directory_of(path))?),
+        AnyProblemFile::FineTuning(file) if file.grid.is_absent() => {
+            sampled(&SampledProblem::resolve(*file, directory_of(path))?)
+        }
         AnyProblemFile::FineTuning(file) => fine_tuning(&Problem::resolve(*file, directory_of(path))?),
         AnyProblemFile::Controlled(file) => controlled(&ControlledProblem::resolve(*file)?),
     }
@@ -49,7 +51,13 @@ fn sampled(problem: &SampledProblem) -> Result<(), RunError> {
     let (m, f) = (&problem.model, &problem.file);
     let mut lines = vec![
         format!("{}: valid, {} dimension(s), no grid: for pift --parametric", f.name, problem.dim()),
-        format!("  horizon {}, kl_weight {:?}, initial law {:?}, {} time steps", f.horizon, m.kl_weight(), m.initial(), f.time_steps),
+        format!(
+            "  horizon {}, kl_weight {:?}, initial law {:?}, {} time steps",
+            f.horizon,
+            m.kl_weight(),
+            m.initial(),
+            f.time_steps
+        ),
     ];
     if let Some(score) = &problem.network {
         let n = score.network();

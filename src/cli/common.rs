@@ -177,7 +177,6 @@ impl<P: Subject> Session<P> {
         report.error = Some("the run was stopped before it finished".into());
         Ok(self.out.claim(&report)?)
     }
-
 }
 
 impl<P: OnGrid> Session<P> {
@@ -196,7 +195,6 @@ impl<P: OnGrid> Session<P> {
         }
         Ok(slices)
     }
-
 }
 
 impl<P: Subject> Session<P> {

@@ -3,7 +3,7 @@
 use super::common::{Session, Subject};
 use super::rollout_options::catch_interrupt;
 use crate::problem::{ProblemError, SampledProblem};
-use crate::report::{ReportError, TRAINING, atomic};
+use crate::report::{ReportError, TRAINING, atomic, draw_parametric};
 use crate::run::{ParametricOptions, PolicyKind, RunError, Training, parametric};
 use clap::{Args, ValueEnum};
 use hjbridge_pift::parametric::{FeatureSpec, Mean, PolicyInput};
@@ -148,6 +148,7 @@ pub(super) fn run<P: Subject>(
     if let (Some(optimum), Some(reference)) = (r.optimum, r.reference) {
         summary.push(format!("  optimum of the continuous problem ({reference}) {optimum:.6}"));
     }
+    session.add_figures(&mut report, draw_parametric::figures(problem, &run, session.out.path()));
     report.parametric = Some(run.report);
     session.finish(report, run.failure, &summary)
 }

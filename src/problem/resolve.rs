@@ -6,14 +6,12 @@ use super::grid::{compare_on, grid};
 use super::network::in_reference;
 use super::sampled::{Objects, check_shapes, objects};
 use super::samples::read_columns;
-use super::spec::{
-    KlFunctionSpec, KlWeightSpec, PriorSpec, ProblemFile, RegionSpec, RewardSpec, ScheduleSpec, SchemeSpec,
-};
+use super::spec::{KlFunctionSpec, KlWeightSpec, PriorSpec, ProblemFile, RegionSpec, RewardSpec, ScheduleSpec, SchemeSpec};
 use hjbridge_model::exact::{closed_form, tilt};
 use hjbridge_model::law::{Bandwidth, KernelDensity, Standardization};
 use hjbridge_model::{
-    Axis, Bump, FineTuning, Formula, GaussianMixture, KlWeight, Law, ModelError, NetworkScore, QuadraticTerm, Region,
-    Reward, Schedule, TensorGrid,
+    Axis, Bump, FineTuning, Formula, GaussianMixture, KlWeight, Law, ModelError, NetworkScore, QuadraticTerm, Region, Reward,
+    Schedule, TensorGrid,
 };
 use std::path::Path;
 use std::sync::Arc;

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Samples that are drawn.
+const IMAGES: usize = 36;
+
 /// Which policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,6 +105,8 @@ pub struct ParametricRun {
     pub report: ParametricReport,
     /// The training as text.
     pub state: String,
+    /// Final states before and after, one state after the other, when they are images.
+    pub samples: Option<[Vec<f64>; 2]>,
     /// Why it did not finish.
     pub failure: Option<RunError>,
 }
@@ -119,7 +124,11 @@ enum Stored {
 ///
 /// # Errors
 /// Input that does not fit. A training that fails half-way is returned inside the run.
-pub fn parametric(problem: &SampledProblem, options: &ParametricOptions, progress: &dyn Progress) -> Result<ParametricRun, RunError> {
+pub fn parametric(
+    problem: &SampledProblem,
+    options: &ParametricOptions,
+    progress: &dyn Progress,
+) -> Result<ParametricRun, RunError> {
     let ddpm = Ddpm::new(&problem.model, chain_params(&problem.file.pift, &problem.model, problem.file.time_steps))?;
     let chain = SampledChain::new(&ddpm, problem.model.initial_law())?;
     let seed = problem.file.seed;
@@ -204,7 +213,17 @@ pub fn parametric(problem: &SampledProblem, options: &ParametricOptions, progres
     };
     let state =
         serde_json::to_string(&stored).map_err(|e| RunError::Unsupported(format!("the training cannot be stored: {e}")))?;
-    Ok(ParametricRun { report, state, failure })
+    let samples = match problem.file.image {
+        Some(_) => Some([last_states(&chain, &zero, seed)?, last_states(&chain, policy, seed)?]),
+        None => None,
+    };
+    Ok(ParametricRun { report, state, samples, failure })
+}
+
+/// [`IMAGES`] states Y_N, one after the other.
+fn last_states(chain: &SampledChain<'_>, policy: &dyn Policy, seed: u64) -> Result<Vec<f64>, RunError> {
+    let y = chain.sample(policy, IMAGES, seed)?.swap_remove(chain.steps());
+    Ok((0..IMAGES).flat_map(|j| (0..y.dim()).map(|i| y.coord(i)[j]).collect::<Vec<_>>()).collect())
 }
 
 fn climb<P: Policy>(

@@ -3,9 +3,9 @@
 use super::norms::{RegionPoints, SupError, worst};
 use super::{Progress, RunError, SliceError, initial_mean};
 use crate::problem::Problem;
-use crate::problem::spec::{PiFtSpec, AlphaSpec, InnerSpec, KernelSpec, StopSpec, VarianceSpec};
+use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, PiFtSpec, StopSpec, VarianceSpec};
 use hjbridge_model::exact::{ClosedForm, DiscreteLq, DiscreteStep, closed_form};
-use hjbridge_model::{Extrapolation, Interpolation, PointBlock, ScalarField};
+use hjbridge_model::{Extrapolation, FineTuning, Interpolation, PointBlock, ScalarField};
 use hjbridge_pift::{
     AlphaRule, BellmanKind, Ddpm, DdpmParams, DdpmParts, Inner, InnerRule, PiFt, PiFtParams, QuadratureInfo, RewardInfo,
     StepInfo, Storage, VarianceRule,

@@ -342,7 +342,8 @@ mod tests {
         for (p, point) in pts.iter().enumerate() {
             // P = 1/(1 + exp(-odds))
             assert!((log[p] + (-odds[p]).max(0.0) + (-odds[p].abs()).exp().ln_1p()).abs() < 1e-12 * (1.0 + odds[p].abs()));
-            let l = [0.3 * point[0] - point[1] + 0.1, 1.5 * point[0] + 0.2 * point[1] - 0.6, -0.4 * point[0] + 0.8 * point[1] + 0.3];
+            let l =
+                [0.3 * point[0] - point[1] + 0.1, 1.5 * point[0] + 0.2 * point[1] - 0.6, -0.4 * point[0] + 0.8 * point[1] + 0.3];
             if p < 2 {
                 assert!((odds[p] - (l[1] - (l[0].exp() + l[2].exp()).ln())).abs() < 1e-14);
             }

@@ -12,6 +12,8 @@
 //! | [`Bounds`] | measured quantities against their bounds, on a logarithmic axis |
 //! | [`Paths`] | sample paths and quantile bands between the initial and the final law |
 //! | [`Profiles`] | a function at a few times against its closed form, with residuals |
+//! | [`TrainingCurves`] | objective, reward and divergence over a training |
+//! | [`Images`] | samples that are images |
 //! | [`Tradeoff`] | reward and KL divergence against the inverse KL weight |
 //!
 //! Each figure is drawn by one function for both formats. Values that have no place on the axes (not finite, or not
@@ -27,6 +29,7 @@ mod convergence;
 mod densities;
 pub mod font;
 mod heat_map;
+mod images;
 mod law_maps;
 mod legend;
 mod marks;
@@ -37,12 +40,14 @@ mod profiles;
 pub mod style;
 pub mod surface;
 mod tradeoff;
+mod training;
 
 pub use bounds::{BoundSeries, Bounds};
 pub use contraction::{Contraction, ContractionSeries};
 pub use convergence::{Convergence, ConvergenceSeries};
 pub use densities::{Densities, DensityLine, Histogram};
 pub use heat_map::{HeatMap, ValueAndControl};
+pub use images::{ImageBlock, Images};
 pub use law_maps::LawMaps;
 pub use marks::{MarkedMaps, Marks};
 pub use paths::{Band, Paths, SideDensity};
@@ -50,6 +55,7 @@ pub use plane::{Arrows, PlaneMaps};
 pub use profiles::{Profile, Profiles};
 pub use style::Colours;
 pub use tradeoff::{Tradeoff, TradeoffPoint};
+pub use training::{TrainingCurve, TrainingCurves};
 
 use super::{ReportError, atomic};
 use canvas::Canvas;
