@@ -47,8 +47,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         input: PolicyInput::State,
         training: Training::Adam,
         paths: if quick { 64 } else { 256 },
-        iterations: if quick { 20 } else { 300 },
-        rate: 0.003,
+        iterations: if quick { 20 } else { 250 },
+        rate: 0.006,
+        ridge: None,
         score_function: false,
         resume: None,
         interrupt: Default::default(),
@@ -65,8 +66,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let a = &row.achieved;
         println!("{:>9} {:>18} {:>18} {:>18}", row.iteration, shown(a.objective), shown(a.reward), shown(a.kl));
     }
-    println!("\non {} other paths:", r.achieved.paths);
-    for (name, info) in [("pre-trained", &r.pretrained), ("policy", &r.achieved)] {
+    println!("\non {} other paths:", r.pretrained.paths);
+    for (name, info) in std::iter::once(("pre-trained", &r.pretrained)).chain(r.achieved.iter().map(|a| ("policy", a))) {
         println!("{name:>11}: J = {}, E log P(3) = {}, KL = {}", shown(info.objective), shown(info.reward), shown(info.kl));
     }
     if let Some(bound) = r.pretrained.upper_bound {

@@ -43,6 +43,9 @@ pub(super) struct ParametricArgs {
     /// Learning rate of adam
     #[arg(long, default_value_t = 0.01, requires = "parametric")]
     rate: f64,
+    /// Ridge of least squares, relative to the largest singular value of the features [default: 1e-8, 1e-3 for cosines]
+    #[arg(long, requires = "parametric")]
+    ridge: Option<f64>,
     /// Gradients by the score function, from values of the reward only
     #[arg(long, requires = "parametric")]
     score_function: bool,
@@ -100,6 +103,7 @@ impl ParametricArgs {
             paths: self.training_paths.unwrap_or(if training == Training::Adam { 256 } else { 4096 }),
             iterations: self.training_iterations.unwrap_or(if training == Training::LeastSquares { 1 } else { 200 }),
             rate: self.rate,
+            ridge: self.ridge,
             score_function: self.score_function,
             resume,
             interrupt: catch_interrupt(),
@@ -134,7 +138,7 @@ pub(super) fn run<P: Subject>(
         summary.push(format!("  {} iterations, last gradient {:.2e}", last.iteration + 1, last.gradient));
     }
     let shown = |m: Mean| format!("{:.6} ± {:.1e}", m.mean, m.standard_error);
-    for (name, info) in [("pre-trained", &r.pretrained), ("policy", &r.achieved)] {
+    for (name, info) in std::iter::once(("pre-trained", &r.pretrained)).chain(r.achieved.iter().map(|a| ("policy", a))) {
         summary.push(format!(
             "  {name:11}  objective {}   reward {}   KL {}",
             shown(info.objective),
@@ -142,7 +146,7 @@ pub(super) fn run<P: Subject>(
             shown(info.kl)
         ));
     }
-    if let Some(bound) = r.achieved.upper_bound {
+    if let Some(bound) = r.achieved.and_then(|a| a.upper_bound) {
         summary.push(format!("  no policy of the chain exceeds {}", shown(bound)));
     }
     if let (Some(optimum), Some(reference)) = (r.optimum, r.reference) {

@@ -63,15 +63,15 @@ impl Problem {
             let allowed = "a grid: only pift --parametric does without";
             return Err(ProblemError::invalid("grid", "absent", allowed));
         }
+        if let PriorSpec::Network { reference: None, .. } = &file.prior {
+            let allowed = "the law that the network stands for: only pift --parametric, on a problem without grid, does without";
+            return Err(ProblemError::invalid("prior.reference", "absent", allowed));
+        }
         let Objects { model, data, network } = objects(&mut file, directory)?;
         let dim = model.prior().dim();
         if dim > MOST_DIMENSIONS {
             let allowed = format!("at most {MOST_DIMENSIONS}: the solvers work on grids; pift --parametric needs none");
             return Err(ProblemError::invalid("prior", format!("{dim} dimensions"), allowed));
-        }
-        if !model.knows_prior() {
-            let allowed = "the law that the network stands for: only pift --parametric on a problem without grid does without";
-            return Err(ProblemError::invalid("prior.reference", "absent", allowed));
         }
         let grid = grid(&file.grid, dim, dim, file.time_steps)?;
         check_cut_off(&model, &grid)?;

@@ -24,7 +24,7 @@ pub fn figures(problem: &SampledProblem, run: &ParametricRun, directory: &Path) 
             rows.iter().map(|row| f(row)).map(|m| (m.mean, m.standard_error)).unzip()
         };
         let (objective, reward, kl) = (of(&|i| i.objective), of(&|i| i.reward), of(&|i| i.kl));
-        let level = match (r.optimum, r.achieved.upper_bound) {
+        let level = match (r.optimum, r.achieved.and_then(|a| a.upper_bound)) {
             (Some(optimum), _) => Some((optimum, "optimum of the continuous problem")),
             (None, Some(bound)) => Some((bound.mean, "no policy exceeds this")),
             (None, None) => None,
