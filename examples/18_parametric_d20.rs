@@ -27,11 +27,10 @@ use std::time::Instant;
 
 const D: usize = 20;
 const BETA: f64 = 0.8;
-const STEPS: usize = 24;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let quick = std::env::args().any(|a| a == "--quick");
-    let (paths, iterations) = if quick { (4096, 40) } else { (16384, 200) };
+    let (steps, paths, iterations) = if quick { (24, 4096, 40) } else { (64, 16384, 250) };
 
     let unit = |v: Vec<f64>| -> Vec<f64> {
         let length = v.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -46,15 +45,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let problem = FineTuning::new(b, p, Reward::linear(q, 0.0)?, beta, InitialLaw::NoisedPrior)?;
     let exact = closed_form(&problem)?.ok_or("this problem has no closed form")?;
 
-    let ddpm = Ddpm::new(&problem, DdpmParams { steps: STEPS, ..DdpmParams::default() })?;
+    let ddpm = Ddpm::new(&problem, DdpmParams { steps, ..DdpmParams::default() })?;
     let chain = SampledChain::new(&ddpm, problem.initial_law())?;
-    let zero = Pretrained { dim: D, steps: STEPS };
+    let zero = Pretrained { dim: D, steps };
     let start = chain.sample(&zero, paths, 7)?.swap_remove(0);
     let mut v = vec![0.0; paths];
     exact.at(0.0).value(start.as_points(), &mut v);
     let best = v.iter().sum::<f64>() / paths as f64;
 
-    println!("d = {D}, N = {STEPS}, {paths} paths; max J = {best:.5} ({})", exact.description());
+    println!("d = {D}, N = {steps}, {paths} paths; max J = {best:.5} ({})", exact.description());
     println!("{:>22} {:>11} {:>21} {:>21} {:>10} {:>7}", "policy", "parameters", "J", "bound", "max J - J", "seconds");
     let row = |name: &str, policy: &dyn Policy, seconds: f64| -> Result<(), Box<dyn std::error::Error>> {
         let info = chain.evaluate(policy, paths, 7)?;

@@ -40,9 +40,9 @@ pub struct Images<'a> {
 }
 
 impl Images<'_> {
-    /// Points of a pixel: images are about 50 points wide.
+    /// Points of a pixel: images are about 32 points wide.
     fn pixel(&self) -> f64 {
-        (48.0 / self.columns.max(1) as f64).round().max(1.0)
+        (32.0 / self.columns.max(1) as f64).round().max(1.0)
     }
 
     fn image(&self) -> (f64, f64) {

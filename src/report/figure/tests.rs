@@ -260,6 +260,7 @@ fn images_and_trainings() {
     let two = [ImageBlock { title: "", pixels: &[-1.0, 1.0, -1.0, 1.0, 1.0, 1.0] }];
     let (rgb, (width, _)) = to_pixels(&images(&two)).unwrap();
     let at = |x: u32, y: u32| rgb[3 * (y * width + x) as usize];
+    // 11 points a pixel, two dots a point
     let (left, top) = (2 * 14, 2 * (14 + 31));
     assert_eq!([at(left + 8, top + 8), at(left + 40, top + 8), at(left + 8, top + 40)], [0, 255, 255]);
 
