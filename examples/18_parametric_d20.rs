@@ -20,7 +20,7 @@ use hjbridge::model::exact::closed_form;
 use hjbridge::model::{FineTuning, GaussianMixture, InitialLaw, KlWeight, Reward, Schedule};
 use hjbridge::pift::parametric::{
     Ascent, AscentParams, Direction, FeatureSpec, LeastSquares, LeastSquaresParams, LinearParams, LinearPolicy, NetworkParams,
-    NetworkPolicy, NoiseRule, Policy, Pretrained, SampledChain,
+    NetworkPolicy, NoiseRule, Policy, PolicyInput, Pretrained, SampledChain,
 };
 use hjbridge::pift::{Ddpm, DdpmParams};
 use std::time::Instant;
@@ -30,7 +30,7 @@ const BETA: f64 = 0.8;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let quick = std::env::args().any(|a| a == "--quick");
-    let (steps, paths, iterations) = if quick { (24, 4096, 40) } else { (64, 16384, 250) };
+    let (steps, paths, iterations) = if quick { (24, 4096, 30) } else { (48, 16384, 200) };
 
     let unit = |v: Vec<f64>| -> Vec<f64> {
         let length = v.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -79,16 +79,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         trainer.run(&mut state, &mut |_| ())?;
         row(&format!("polynomials, degree {degree}"), &state.policy, clock.elapsed().as_secs_f64())?;
     }
-    let clock = Instant::now();
-    let params = AscentParams {
-        paths: 192,
-        direction: Direction::adam(1e-2),
-        noise: NoiseRule::Fresh,
-        iterations,
-        ..AscentParams::default()
-    };
-    let trainer = Ascent::new(&chain, params)?;
-    let mut state = trainer.start(NetworkPolicy::new(&chain, &NetworkParams::default())?)?;
-    trainer.run(&mut state, &mut |_| ())?;
-    row("network, 32 x 32", &state.policy, clock.elapsed().as_secs_f64())
+    for (name, input) in [("network of y", PolicyInput::State), ("network of y and s", PolicyInput::StateAndScore)] {
+        let clock = Instant::now();
+        let mut state = None;
+        // a second stage with a smaller rate takes out the noise of the first
+        for (rate, stage) in [(1e-2, 1), (1e-3, 2)] {
+            let params = AscentParams {
+                paths: 256,
+                direction: Direction::adam(rate),
+                noise: NoiseRule::Fresh,
+                iterations: stage * iterations,
+                ..AscentParams::default()
+            };
+            let trainer = Ascent::new(&chain, params)?;
+            let mut training = match state.take() {
+                Some(training) => training,
+                None => trainer.start(NetworkPolicy::new(&chain, &NetworkParams { input, ..NetworkParams::default() })?)?,
+            };
+            trainer.run(&mut training, &mut |_| ())?;
+            state = Some(training);
+        }
+        if let Some(state) = state {
+            row(name, &state.policy, clock.elapsed().as_secs_f64())?;
+        }
+    }
+    Ok(())
 }

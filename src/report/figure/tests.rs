@@ -247,7 +247,9 @@ fn files_are_written_whole() {
 fn images_and_trainings() {
     let pixels: Vec<f64> = (0..24).map(|i| (i as f64).sin()).collect();
     let block = ImageBlock { title: "before", pixels: &pixels };
-    let images = |blocks| Images { rows: 2, columns: 3, range: [-1.0, 1.0], across: 3, blocks };
+    fn images<'a>(blocks: &'a [ImageBlock<'a>]) -> Images<'a> {
+        Images { rows: 2, columns: 3, range: [-1.0, 1.0], across: 3, blocks }
+    }
     assert!(notes(&images(&[block, block])).is_empty());
     let mut holed = pixels.clone();
     holed[5] = NAN;
@@ -266,7 +268,9 @@ fn images_and_trainings() {
 
     let (x, mean) = ([0.0, 1.0, 2.0], [1.0, 2.0, 2.5]);
     let curve = TrainingCurve { label: "J", mean: &mean, error: &[0.1; 3], level: Some((3.0, "optimum")) };
-    let training = |x, curves| TrainingCurves { title: "training", x_label: "iterations", x, curves };
+    fn training<'a>(x: &'a [f64], curves: &'a [TrainingCurve<'a>]) -> TrainingCurves<'a> {
+        TrainingCurves { title: "training", x_label: "iterations", x, curves }
+    }
     assert!(notes(&training(&x, &[curve, TrainingCurve { level: None, ..curve }])).is_empty());
     assert!(matches!(refused(&training(&x, &[TrainingCurve { mean: &[NAN; 3], ..curve }])), ReportError::Empty { .. }));
     assert!(matches!(refused(&training(&x[..2], &[curve])), ReportError::Shape { found: 3, expected: 2, .. }));
