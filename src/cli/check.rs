@@ -1,7 +1,7 @@
 //! `check`: validate and print the resolved problem.
 
 use super::common::{directory_of, say};
-use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError};
+use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, SampledProblem};
 use crate::run::{RunError, evaluate_everywhere};
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::exact::closed_form;
@@ -9,6 +9,9 @@ use std::path::Path;
 
 pub(super) fn run(path: &Path) -> Result<(), RunError> {
     match AnyProblemFile::read(path)? {
+        AnyProblemFile::FineTuning(file) if file.grid.is_absent() => {
+            sampled(&SampledProblem::resolve(*file, directory_of(path))?)
+        }
         AnyProblemFile::FineTuning(file) => fine_tuning(&Problem::resolve(*file, directory_of(path))?),
         AnyProblemFile::Controlled(file) => controlled(&ControlledProblem::resolve(*file)?),
     }
@@ -39,6 +42,27 @@ fn controlled(problem: &ControlledProblem) -> Result<(), RunError> {
             }
         ),
     ];
+    lines.push(serde_json::to_string_pretty(f).map_err(|e| ProblemError::invalid("problem", &f.name, e.to_string()))?);
+    say(lines.iter());
+    Ok(())
+}
+
+fn sampled(problem: &SampledProblem) -> Result<(), RunError> {
+    let (m, f) = (&problem.model, &problem.file);
+    let mut lines = vec![
+        format!("{}: valid, {} dimension(s), no grid: for pift --parametric", f.name, problem.dim()),
+        format!(
+            "  horizon {}, kl_weight {:?}, initial law {:?}, {} time steps",
+            f.horizon,
+            m.kl_weight(),
+            m.initial(),
+            f.time_steps
+        ),
+    ];
+    if let Some(score) = &problem.network {
+        let n = score.network();
+        lines.push(format!("  score: a network of {} parameters that predicts {:?}", n.parameters(), n.predicts()));
+    }
     lines.push(serde_json::to_string_pretty(f).map_err(|e| ProblemError::invalid("problem", &f.name, e.to_string()))?);
     say(lines.iter());
     Ok(())

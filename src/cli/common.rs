@@ -3,7 +3,7 @@
 use super::Options;
 use super::progress::Bars;
 use crate::problem::spec::GridSpec;
-use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, ProblemFile};
+use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, ProblemFile, SampledProblem};
 use crate::report::{OutputDirectory, Report, ReportError, SLICES, SOLUTION, Slices, figure::FigureInfo};
 use crate::run::{NetworkReport, RouteReport, RunError, network_report};
 use hjbridge_model::{ControlledDiffusion, TensorGrid};
@@ -22,24 +22,23 @@ pub(super) trait Subject: Sized {
     fn name(&self) -> &str;
     /// Its description.
     fn description(&self) -> Option<&str>;
-    /// The grid.
-    fn grid(&self) -> &TensorGrid;
-    /// Components of the control.
-    fn control_dim(&self) -> usize;
     /// What there is to say about the network that gives the score, if one does.
     fn network(&self) -> Option<NetworkReport> {
         None
     }
 }
 
+/// A problem with a grid.
+pub(super) trait OnGrid: Subject {
+    /// The grid.
+    fn grid(&self) -> &TensorGrid;
+    /// Components of the control.
+    fn control_dim(&self) -> usize;
+}
+
 impl Subject for Problem {
     fn open(command: &str, options: &Options, file: AnyProblemFile) -> Result<Self, RunError> {
-        let AnyProblemFile::FineTuning(mut file) = file else {
-            let what = format!("{command} needs a fine-tuning problem; kind controlled_diffusion has check, solve and rollout");
-            return Err(RunError::Unsupported(what));
-        };
-        apply(command, options, &mut file)?;
-        Ok(Problem::resolve(*file, directory_of(&options.problem))?)
+        Ok(Problem::resolve(fine_tuning(command, options, file)?, directory_of(&options.problem))?)
     }
     fn file(&self) -> AnyProblemFile {
         self.file.clone().into()
@@ -50,14 +49,32 @@ impl Subject for Problem {
     fn description(&self) -> Option<&str> {
         self.file.description.as_deref()
     }
+    fn network(&self) -> Option<NetworkReport> {
+        network_report(self)
+    }
+}
+
+impl OnGrid for Problem {
     fn grid(&self) -> &TensorGrid {
         &self.grid
     }
     fn control_dim(&self) -> usize {
         self.dim()
     }
-    fn network(&self) -> Option<NetworkReport> {
-        network_report(self)
+}
+
+impl Subject for SampledProblem {
+    fn open(command: &str, options: &Options, file: AnyProblemFile) -> Result<Self, RunError> {
+        Ok(SampledProblem::resolve(fine_tuning(command, options, file)?, directory_of(&options.problem))?)
+    }
+    fn file(&self) -> AnyProblemFile {
+        self.file.clone().into()
+    }
+    fn name(&self) -> &str {
+        &self.file.name
+    }
+    fn description(&self) -> Option<&str> {
+        self.file.description.as_deref()
     }
 }
 
@@ -94,6 +111,9 @@ impl Subject for ControlledProblem {
     fn description(&self) -> Option<&str> {
         self.file.description.as_deref()
     }
+}
+
+impl OnGrid for ControlledProblem {
     fn grid(&self) -> &TensorGrid {
         &self.grid
     }
@@ -157,7 +177,9 @@ impl<P: Subject> Session<P> {
         report.error = Some("the run was stopped before it finished".into());
         Ok(self.out.claim(&report)?)
     }
+}
 
+impl<P: OnGrid> Session<P> {
     /// Thin the time levels of a solution and write them as `solution.npz`.
     pub fn write_slices<'f>(
         &self,
@@ -172,7 +194,9 @@ impl<P: Subject> Session<P> {
         }
         Ok(slices)
     }
+}
 
+impl<P: Subject> Session<P> {
     /// Add figures to the report; one that cannot be drawn is said and does not lose the numbers.
     pub fn add_figures(&self, report: &mut Report, drawn: Result<Vec<FigureInfo>, ReportError>) {
         match drawn {
@@ -243,6 +267,16 @@ pub(super) fn say<S: AsRef<str>>(lines: impl Iterator<Item = S>) {
 pub(super) fn complain(line: &str) {
     // nobody is left to be told when this fails
     let _ = writeln!(std::io::stderr(), "hjbridge: {line}");
+}
+
+/// The file of a fine-tuning problem, with the flags applied.
+fn fine_tuning(command: &str, options: &Options, file: AnyProblemFile) -> Result<ProblemFile, RunError> {
+    let AnyProblemFile::FineTuning(mut file) = file else {
+        let what = format!("{command} needs a fine-tuning problem; kind controlled_diffusion has check, solve and rollout");
+        return Err(RunError::Unsupported(what));
+    };
+    apply(command, options, &mut file)?;
+    Ok(*file)
 }
 
 /// Folder that relative data paths start from.

@@ -16,7 +16,7 @@ mod rollout_options;
 mod solve;
 mod sweep;
 
-use crate::problem::{AnyProblemFile, ProblemError, line_of};
+use crate::problem::{AnyProblemFile, ProblemError, SampledProblem, line_of};
 use crate::run::RunError;
 use clap::{Args, Parser, Subcommand};
 use common::Session;
@@ -168,6 +168,13 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         }
         if let (Command::Rollout(args), AnyProblemFile::Controlled(_)) = (command, &file) {
             return rollout::run_controlled(&Session::open(name, options, file, ranks)?, args);
+        }
+        if let (Command::Pift(args), AnyProblemFile::FineTuning(fine_tuning)) = (command, &file)
+            && fine_tuning.grid.is_absent()
+            && let Some(kind) = args.parametric.parametric
+        {
+            let session: Session<SampledProblem> = Session::open(name, options, file, ranks)?;
+            return parametric::run(&session, &session.problem, &args.parametric, kind);
         }
         let session = Session::open(name, options, file, ranks)?;
         match command {

@@ -1,9 +1,9 @@
 //! `pift --parametric`: the flags of a policy with parameters, and the summary of its training.
 
-use super::common::Session;
+use super::common::{Session, Subject};
 use super::rollout_options::catch_interrupt;
-use crate::problem::ProblemError;
-use crate::report::{ReportError, TRAINING, atomic};
+use crate::problem::{ProblemError, SampledProblem};
+use crate::report::{ReportError, TRAINING, atomic, draw_parametric};
 use crate::run::{ParametricOptions, PolicyKind, RunError, Training, parametric};
 use clap::{Args, ValueEnum};
 use hjbridge_pift::parametric::{FeatureSpec, Mean, PolicyInput};
@@ -43,6 +43,9 @@ pub(super) struct ParametricArgs {
     /// Learning rate of adam
     #[arg(long, default_value_t = 0.01, requires = "parametric")]
     rate: f64,
+    /// Ridge of least squares, relative to the largest singular value of the features [default: 1e-8, 1e-3 for cosines]
+    #[arg(long, requires = "parametric")]
+    ridge: Option<f64>,
     /// Gradients by the score function, from values of the reward only
     #[arg(long, requires = "parametric")]
     score_function: bool,
@@ -100,6 +103,7 @@ impl ParametricArgs {
             paths: self.training_paths.unwrap_or(if training == Training::Adam { 256 } else { 4096 }),
             iterations: self.training_iterations.unwrap_or(if training == Training::LeastSquares { 1 } else { 200 }),
             rate: self.rate,
+            ridge: self.ridge,
             score_function: self.score_function,
             resume,
             interrupt: catch_interrupt(),
@@ -108,8 +112,13 @@ impl ParametricArgs {
 }
 
 /// Train, write `training.json` and the report.
-pub(super) fn run(session: &Session, args: &ParametricArgs, kind: Kind) -> Result<(), RunError> {
-    let run = parametric(&session.problem, &args.options(kind)?, &session.bars)?;
+pub(super) fn run<P: Subject>(
+    session: &Session<P>,
+    problem: &SampledProblem,
+    args: &ParametricArgs,
+    kind: Kind,
+) -> Result<(), RunError> {
+    let run = parametric(problem, &args.options(kind)?, &session.bars)?;
     session.claim()?;
     atomic::replace(&session.out.path().join(TRAINING), |path| {
         std::fs::write(path, &run.state).map_err(|e| ReportError::io(path, e))
@@ -129,7 +138,7 @@ pub(super) fn run(session: &Session, args: &ParametricArgs, kind: Kind) -> Resul
         summary.push(format!("  {} iterations, last gradient {:.2e}", last.iteration + 1, last.gradient));
     }
     let shown = |m: Mean| format!("{:.6} ± {:.1e}", m.mean, m.standard_error);
-    for (name, info) in [("pre-trained", &r.pretrained), ("policy", &r.achieved)] {
+    for (name, info) in std::iter::once(("pre-trained", &r.pretrained)).chain(r.achieved.iter().map(|a| ("policy", a))) {
         summary.push(format!(
             "  {name:11}  objective {}   reward {}   KL {}",
             shown(info.objective),
@@ -137,12 +146,13 @@ pub(super) fn run(session: &Session, args: &ParametricArgs, kind: Kind) -> Resul
             shown(info.kl)
         ));
     }
-    if let Some(bound) = r.achieved.upper_bound {
+    if let Some(bound) = r.achieved.and_then(|a| a.upper_bound) {
         summary.push(format!("  no policy of the chain exceeds {}", shown(bound)));
     }
     if let (Some(optimum), Some(reference)) = (r.optimum, r.reference) {
         summary.push(format!("  optimum of the continuous problem ({reference}) {optimum:.6}"));
     }
+    session.add_figures(&mut report, draw_parametric::figures(problem, &run, session.out.path()));
     report.parametric = Some(run.report);
     session.finish(report, run.failure, &summary)
 }

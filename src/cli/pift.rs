@@ -16,7 +16,7 @@ pub(super) struct PiftArgs {
     #[command(flatten)]
     exact: ExactArgs,
     #[command(flatten)]
-    parametric: ParametricArgs,
+    pub parametric: ParametricArgs,
 }
 
 /// What replaces section `pift` of the file.
@@ -73,7 +73,7 @@ impl PiftArgs {
 
 pub(super) fn run(session: &Session, args: &PiftArgs) -> Result<(), RunError> {
     if let Some(kind) = args.parametric.parametric {
-        return super::parametric::run(session, &args.parametric, kind);
+        return super::parametric::run(session, &(&session.problem).into(), &args.parametric, kind);
     }
     let problem = &session.problem;
     let run = pift(problem, problem.file.time_steps, &session.bars)?;

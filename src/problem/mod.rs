@@ -3,11 +3,13 @@
 //! | kind | file | resolved |
 //! |---|---|---|
 //! | `fine_tuning` (or absent) | [`ProblemFile`], its types in [`spec`] | [`Problem`] |
+//! | the same, without a grid | [`ProblemFile`] | [`SampledProblem`] |
 //! | `controlled_diffusion` | [`ControlledFile`], its types in [`controlled_spec`] | [`ControlledProblem`] |
 //!
 //! [`AnyProblemFile`] reads either.
 
 mod any;
+mod classifier;
 mod controlled;
 pub mod controlled_spec;
 mod error;
@@ -16,6 +18,7 @@ mod grid;
 mod locate;
 mod network;
 mod resolve;
+mod sampled;
 mod samples;
 pub mod spec;
 mod tagged;
@@ -28,4 +31,5 @@ pub use formula_text::{FormulaText, MatrixSpec};
 pub(crate) use grid::require_memory;
 pub use locate::line_of;
 pub use resolve::{DataColumns, Problem};
+pub use sampled::SampledProblem;
 pub use spec::ProblemFile;

@@ -11,12 +11,12 @@ use std::sync::Arc;
 /// Largest difference between the file's standardisation and that of the data, in standard deviations.
 const SAME_UNITS: f64 = 1e-4;
 
-/// The score of a prior of kind `network`; none for other kinds. `dim` and `data` are those of the reference.
+/// The score of a prior of kind `network`; none for other kinds. `dim` and `data` are those of the reference, if there is one.
 pub(super) fn network_score(
     spec: &PriorSpec,
     directory: &Path,
     schedule: &Schedule,
-    dim: usize,
+    dim: Option<usize>,
     data: Option<&DataColumns>,
 ) -> Result<Option<Arc<NetworkScore>>, ProblemError> {
     let PriorSpec::Network { file, predicts, .. } = spec else { return Ok(None) };
@@ -31,7 +31,7 @@ pub(super) fn network_score(
         let allowed = format!("the file says \"{}\"", name(network.predicts()));
         return Err(ProblemError::invalid("prior.predicts", format!("\"{}\"", name(said)), allowed));
     }
-    if network.dim() != dim {
+    if let Some(dim) = dim.filter(|d| *d != network.dim()) {
         let allowed = format!("the network has {} dimensions", network.dim());
         return Err(ProblemError::invalid("prior.reference", format!("{dim} dimensions"), allowed));
     }
@@ -41,7 +41,7 @@ pub(super) fn network_score(
         let far = |i: usize| {
             (center[i] - map.center[i]).abs() > SAME_UNITS * map.scale[i] || (scale[i] / map.scale[i] - 1.0).abs() > SAME_UNITS
         };
-        if let Some(i) = (0..dim).find(|i| far(*i)) {
+        if let Some(i) = (0..network.dim()).find(|i| far(*i)) {
             let allowed = format!("the network was trained with ({}, {})", center[i], scale[i]);
             let found = format!("(center, scale) = ({}, {})", map.center[i], map.scale[i]);
             return Err(ProblemError::invalid(format!("prior.reference.columns[{i}]"), found, allowed));

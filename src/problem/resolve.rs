@@ -1,17 +1,17 @@
 //! From a parsed file to model objects, with the checks that need more than one field.
 
+use super::classifier::classifier;
 use super::error::ProblemError;
 use super::grid::{compare_on, grid};
-use super::network::{in_reference, network_score};
+use super::network::in_reference;
+use super::sampled::{Objects, check_shapes, objects};
 use super::samples::read_columns;
-use super::spec::{
-    InitialLawSpec, KlFunctionSpec, KlWeightSpec, PriorSpec, ProblemFile, RegionSpec, RewardSpec, ScheduleSpec, SchemeSpec,
-};
+use super::spec::{KlFunctionSpec, KlWeightSpec, PriorSpec, ProblemFile, RegionSpec, RewardSpec, ScheduleSpec, SchemeSpec};
 use hjbridge_model::exact::{closed_form, tilt};
 use hjbridge_model::law::{Bandwidth, KernelDensity, Standardization};
 use hjbridge_model::{
-    Axis, Bump, FineTuning, Formula, GaussianMixture, InitialLaw, KlWeight, Law, ModelError, NetworkScore, QuadraticTerm, Region,
-    Reward, Schedule, TensorGrid,
+    Axis, Bump, FineTuning, Formula, GaussianMixture, KlWeight, Law, ModelError, NetworkScore, QuadraticTerm, Region, Reward,
+    Schedule, TensorGrid,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -59,24 +59,19 @@ impl Problem {
         check_name(&file.name)?;
         check_counts(&file)?;
         check_scheme(&mut file.scheme)?;
-        let schedule = schedule(&file)?;
-        let (prior, data) = prior(&mut file.prior, directory)?;
-        let dim = prior.mean().len();
-        if dim > MOST_DIMENSIONS {
-            let allowed = format!("at most {MOST_DIMENSIONS}: the solvers work on grids");
-            return Err(ProblemError::invalid("prior", format!("{dim} dimensions"), allowed));
+        if file.grid.is_absent() {
+            let allowed = "a grid: only pift --parametric does without";
+            return Err(ProblemError::invalid("grid", "absent", allowed));
         }
-        let kl_weight = kl_weight(&file)?;
-        let reward = reward(&mut file.reward, &kl_weight)?;
-        let initial = match file.initial_law {
-            InitialLawSpec::StandardNormal => InitialLaw::StandardNormal,
-            InitialLawSpec::NoisedPrior => InitialLaw::NoisedPrior,
-            InitialLawSpec::Optimal => InitialLaw::Optimal,
-        };
-        let network = network_score(&file.prior, directory, &schedule, dim, data.as_ref())?;
-        let mut model = FineTuning::new(schedule, prior, reward, kl_weight, initial)?;
-        if let Some(network) = &network {
-            model = model.with_score(network.clone())?;
+        if let PriorSpec::Network { reference: None, .. } = &file.prior {
+            let allowed = "the law that the network stands for: only pift --parametric, on a problem without grid, does without";
+            return Err(ProblemError::invalid("prior.reference", "absent", allowed));
+        }
+        let Objects { model, data, network } = objects(&mut file, directory)?;
+        let dim = model.prior().dim();
+        if dim > MOST_DIMENSIONS {
+            let allowed = format!("at most {MOST_DIMENSIONS}: the solvers work on grids; pift --parametric needs none");
+            return Err(ProblemError::invalid("prior", format!("{dim} dimensions"), allowed));
         }
         let grid = grid(&file.grid, dim, dim, file.time_steps)?;
         check_cut_off(&model, &grid)?;
@@ -90,9 +85,7 @@ impl Problem {
             }
             other => other,
         })?;
-        if let Some(labels) = file.axis_labels.as_ref().filter(|l| l.len() != dim) {
-            return Err(ModelError::Shape { field: "axis_labels".into(), found: labels.len(), expected: dim }.into());
-        }
+        check_shapes(&file, dim)?;
         Ok(Problem { file, model, grid, compare_on, data, network })
     }
 
@@ -127,7 +120,7 @@ pub(super) fn check_name(name: &str) -> Result<(), ProblemError> {
     Ok(())
 }
 
-fn schedule(file: &ProblemFile) -> Result<Schedule, ProblemError> {
+pub(super) fn schedule(file: &ProblemFile) -> Result<Schedule, ProblemError> {
     let horizon = file.horizon;
     if !(horizon.is_finite() && horizon > 0.0) {
         return Err(ProblemError::invalid("horizon", horizon, "must be positive and finite"));
@@ -141,7 +134,7 @@ fn schedule(file: &ProblemFile) -> Result<Schedule, ProblemError> {
     Ok(built.map_err(|e| e.within("schedule"))?)
 }
 
-fn prior(spec: &mut PriorSpec, directory: &Path) -> Result<(GaussianMixture, Option<DataColumns>), ProblemError> {
+pub(super) fn prior(spec: &mut PriorSpec, directory: &Path) -> Result<(GaussianMixture, Option<DataColumns>), ProblemError> {
     let within = |e: ModelError| e.within("prior");
     match spec {
         PriorSpec::Gaussian { mean, covariance } => {
@@ -171,7 +164,8 @@ fn prior(spec: &mut PriorSpec, directory: &Path) -> Result<(GaussianMixture, Opt
             let data = DataColumns { names: columns.clone(), values, map: density.standardization().clone() };
             Ok((density.law().clone(), Some(data)))
         }
-        PriorSpec::Network { reference, .. } => match **reference {
+        PriorSpec::Network { reference: None, .. } => Err(ProblemError::invalid("prior.reference", "absent", "a law")),
+        PriorSpec::Network { reference: Some(reference), .. } => match **reference {
             PriorSpec::Network { .. } => {
                 let allowed = "must be gaussian, mixture or samples: a law whose score is known";
                 Err(ProblemError::invalid("prior.reference.kind", "network", allowed))
@@ -181,7 +175,7 @@ fn prior(spec: &mut PriorSpec, directory: &Path) -> Result<(GaussianMixture, Opt
     }
 }
 
-fn kl_weight(file: &ProblemFile) -> Result<KlWeight, ProblemError> {
+pub(super) fn kl_weight(file: &ProblemFile) -> Result<KlWeight, ProblemError> {
     match &file.kl_weight {
         KlWeightSpec::Constant(beta) => Ok(KlWeight::constant(*beta)?),
         KlWeightSpec::Varying(KlFunctionSpec::Table { t, beta }) => {
@@ -196,7 +190,7 @@ fn kl_weight(file: &ProblemFile) -> Result<KlWeight, ProblemError> {
     }
 }
 
-fn reward(spec: &mut RewardSpec, kl_weight: &KlWeight) -> Result<Reward, ProblemError> {
+pub(super) fn reward(spec: &mut RewardSpec, kl_weight: &KlWeight, directory: &Path) -> Result<Reward, ProblemError> {
     let within = |e: ModelError| e.within("reward");
     match spec {
         RewardSpec::Linear { q, c } => Ok(Reward::linear(q.clone(), *c).map_err(within)?),
@@ -224,6 +218,7 @@ fn reward(spec: &mut RewardSpec, kl_weight: &KlWeight) -> Result<Reward, Problem
             let bumps = terms.iter().map(|b| Bump { center: b.center.clone(), width: b.width, height: b.height }).collect();
             Ok(Reward::bumps(bumps).map_err(within)?)
         }
+        RewardSpec::Classifier { file, class, of } => classifier(&directory.join(&*file), *class, *of),
     }
 }
 
@@ -245,7 +240,7 @@ pub(super) fn check_scheme(scheme: &mut SchemeSpec) -> Result<(), ProblemError> 
     Ok(())
 }
 
-fn check_counts(file: &ProblemFile) -> Result<(), ProblemError> {
+pub(super) fn check_counts(file: &ProblemFile) -> Result<(), ProblemError> {
     const MOST_PATHS: usize = 1_000_000_000_000;
     const MOST_ITERATIONS: usize = 100_000;
     check_steps("time_steps", file.time_steps)?;

@@ -2,6 +2,7 @@
 
 use super::error::ProblemError;
 use super::tagged::{split, tagged};
+use hjbridge_model::ClassReward;
 use hjbridge_model::formula::closest_name;
 use hjbridge_model::network::Prediction;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -34,7 +35,8 @@ pub struct ProblemFile {
     /// The law of Y_0.
     #[serde(default)]
     pub initial_law: InitialLawSpec,
-    /// The grid of the HJB and PI-FT solvers.
+    /// The grid of the HJB and PI-FT solvers; only parametric PI-FT does without.
+    #[serde(default, skip_serializing_if = "GridSpec::is_absent")]
     pub grid: GridSpec,
     /// Time steps of `solve`, `rollout` and `pift`.
     #[serde(default = "default_time_steps")]
@@ -60,6 +62,26 @@ pub struct ProblemFile {
     /// Names of the coordinates with their units, for plots; default: the columns' names, or y.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis_labels: Option<Vec<String>>,
+    /// States are images, to be drawn as such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageSpec>,
+}
+
+/// A state as an image: grey pixels row by row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageSpec {
+    /// Rows.
+    pub rows: usize,
+    /// Columns; rows times columns is the dimension.
+    pub columns: usize,
+    /// The values of black and of white.
+    #[serde(default = "default_image_range")]
+    pub range: [f64; 2],
+}
+
+fn default_image_range() -> [f64; 2] {
+    [-1.0, 1.0]
 }
 
 /// The kind of these files.
@@ -161,8 +183,9 @@ pub enum PriorSpec {
         /// What it predicts; absent: as the file says.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         predicts: Option<Prediction>,
-        /// Any other kind of prior: closed forms are those of this law.
-        reference: Box<PriorSpec>,
+        /// Any other kind of prior: closed forms are those of this law. Only parametric PI-FT does without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reference: Option<Box<PriorSpec>>,
     },
 }
 
@@ -233,6 +256,16 @@ pub enum RewardSpec {
     Bumps {
         /// The bumps.
         terms: Vec<BumpSpec>,
+    },
+    /// A class of a linear classifier.
+    Classifier {
+        /// A JSON file with the rows "q" and the numbers "c" of the scores q'x + c, path relative to the problem file.
+        file: String,
+        /// The class, from 0.
+        class: usize,
+        /// Log-odds or log-probability of the class.
+        #[serde(default)]
+        of: ClassReward,
     },
 }
 
@@ -310,7 +343,7 @@ pub enum InitialLawSpec {
 }
 
 /// A tensor grid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GridSpec {
     /// Lower corner.
@@ -322,6 +355,13 @@ pub struct GridSpec {
     /// Concentrate nodes: absent for uniform axes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stretch: Option<StretchSpec>,
+}
+
+impl GridSpec {
+    /// Whether the file has none.
+    pub fn is_absent(&self) -> bool {
+        self.lower.is_empty() && self.upper.is_empty() && self.nodes.is_empty()
+    }
 }
 
 /// sinh stretching around a centre.

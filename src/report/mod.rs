@@ -45,6 +45,7 @@ mod document;
 pub mod draw;
 pub mod draw_controlled;
 mod draw_marks;
+pub mod draw_parametric;
 mod draw_plane;
 pub mod draw_rollout;
 pub mod draw_sweep;

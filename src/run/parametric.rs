@@ -1,8 +1,8 @@
 //! `pift --parametric`: policies with parameters, trained on sampled paths of the chain.
 
-use super::pift::ddpm_params;
+use super::pift::chain_params;
 use super::{Progress, RunError};
-use crate::problem::{Problem, ProblemError};
+use crate::problem::{ProblemError, SampledProblem};
 use hjbridge_model::exact::{ClosedForm, closed_form};
 use hjbridge_pift::Ddpm;
 use hjbridge_pift::parametric::{
@@ -13,6 +13,9 @@ use hjbridge_pift::parametric::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Samples that are drawn.
+const IMAGES: usize = 36;
 
 /// Which policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +56,8 @@ pub struct ParametricOptions {
     pub iterations: usize,
     /// Adam's rate.
     pub rate: f64,
+    /// Ridge of least squares, relative to the largest singular value; none for 1e-8, and 1e-3 for cosines.
+    pub ridge: Option<f64>,
     /// Gradients from values of the reward only.
     pub score_function: bool,
     /// A training stored before, as text; its policy goes on.
@@ -88,8 +93,8 @@ pub struct ParametricReport {
     pub history: Vec<AscentIteration>,
     /// The pre-trained model on paths that the training has not seen.
     pub pretrained: ObjectiveInfo,
-    /// The policy on the same paths.
-    pub achieved: ObjectiveInfo,
+    /// The policy on the same paths; none when it loses some.
+    pub achieved: Option<ObjectiveInfo>,
     /// Which closed form of the continuous problem `optimum` is from.
     pub reference: Option<&'static str>,
     /// E V(0, Y_0) of the continuous problem over the same initial states; the chain's optimum differs from it by O(h).
@@ -102,14 +107,24 @@ pub struct ParametricRun {
     pub report: ParametricReport,
     /// The training as text.
     pub state: String,
+    /// Final states before and after, one state after the other, when they are images.
+    pub samples: Option<[Vec<f64>; 2]>,
     /// Why it did not finish.
     pub failure: Option<RunError>,
 }
 
 /// What is stored between runs.
 #[derive(Serialize, Deserialize)]
+struct Stored {
+    policy: PolicyKind,
+    input: PolicyInput,
+    training: Training,
+    state: StoredState,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case")]
-enum Stored {
+enum StoredState {
     LeastSquares { state: LeastSquaresState },
     AscentLinear { state: AscentState<LinearPolicy> },
     AscentNetwork { state: AscentState<NetworkPolicy> },
@@ -119,22 +134,25 @@ enum Stored {
 ///
 /// # Errors
 /// Input that does not fit. A training that fails half-way is returned inside the run.
-pub fn parametric(problem: &Problem, options: &ParametricOptions, progress: &dyn Progress) -> Result<ParametricRun, RunError> {
-    let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, problem.file.time_steps))?;
+pub fn parametric(
+    problem: &SampledProblem,
+    options: &ParametricOptions,
+    progress: &dyn Progress,
+) -> Result<ParametricRun, RunError> {
+    let ddpm = Ddpm::new(&problem.model, chain_params(&problem.file.pift, &problem.model, problem.file.time_steps))?;
     let chain = SampledChain::new(&ddpm, problem.model.initial_law())?;
     let seed = problem.file.seed;
     let start = std::time::Instant::now();
     let linear =
         |features| LinearPolicy::new(&chain, LinearParams { features, input: options.input, seed, ..Default::default() });
-    let mut stored = match (&options.resume, &options.policy, options.training) {
-        (Some(text), _, _) => serde_json::from_str(text)
-            .map_err(|e| ProblemError::invalid("--resume", "this file", format!("a training.json of this version: {e}")))?,
+    let mut state = match (&options.resume, &options.policy, options.training) {
+        (Some(text), _, _) => resumed(text, options)?,
         (None, PolicyKind::Linear(features), Training::LeastSquares) => {
             let trainer = LeastSquares::new(&chain, least_squares(options, seed))?;
-            Stored::LeastSquares { state: trainer.start(linear(*features)?)? }
+            StoredState::LeastSquares { state: trainer.start(linear(*features)?)? }
         }
         (None, PolicyKind::Linear(features), _) => {
-            Stored::AscentLinear { state: Ascent::new(&chain, ascent(options, seed))?.start(linear(*features)?)? }
+            StoredState::AscentLinear { state: Ascent::new(&chain, ascent(options, seed))?.start(linear(*features)?)? }
         }
         (None, PolicyKind::Network(_), Training::LeastSquares | Training::Natural) => {
             let allowed = "gradient or adam for a network";
@@ -143,20 +161,20 @@ pub fn parametric(problem: &Problem, options: &ParametricOptions, progress: &dyn
         (None, PolicyKind::Network(hidden), _) => {
             let params = NetworkParams { hidden: hidden.clone(), input: options.input, seed, ..Default::default() };
             let policy = NetworkPolicy::new(&chain, &params)?;
-            Stored::AscentNetwork { state: Ascent::new(&chain, ascent(options, seed))?.start(policy)? }
+            StoredState::AscentNetwork { state: Ascent::new(&chain, ascent(options, seed))?.start(policy)? }
         }
     };
     let mut stopped_by = None;
-    let outcome: Result<(), RunError> = match &mut stored {
-        Stored::LeastSquares { state } => {
+    let outcome: Result<(), RunError> = match &mut state {
+        StoredState::LeastSquares { state } => {
             let params = least_squares(options, seed);
             let trainer = LeastSquares::new(&chain, params)?.with_interrupt(&options.interrupt);
             progress.begin("least squares", (params.sweeps * chain.steps()) as u64);
             let done = trainer.run(state, &mut |s| progress.advance(s.info.len() as u64));
             done.map(|_| ()).map_err(RunError::from)
         }
-        Stored::AscentLinear { state } => climb(&chain, options, seed, state, progress).map(|s| stopped_by = Some(s)),
-        Stored::AscentNetwork { state } => climb(&chain, options, seed, state, progress).map(|s| stopped_by = Some(s)),
+        StoredState::AscentLinear { state } => climb(&chain, options, seed, state, progress).map(|s| stopped_by = Some(s)),
+        StoredState::AscentNetwork { state } => climb(&chain, options, seed, state, progress).map(|s| stopped_by = Some(s)),
     };
     progress.end();
     let seconds = start.elapsed().as_secs_f64();
@@ -165,10 +183,10 @@ pub fn parametric(problem: &Problem, options: &ParametricOptions, progress: &dyn
         Err(e) => Some(e),
         Ok(()) => None,
     };
-    let (policy, fits, sweeps, history): (&dyn Policy, _, _, _) = match &stored {
-        Stored::LeastSquares { state } => (&state.policy, state.info.clone(), state.achieved.clone(), Vec::new()),
-        Stored::AscentLinear { state } => (&state.policy, Vec::new(), Vec::new(), state.history.clone()),
-        Stored::AscentNetwork { state } => (&state.policy, Vec::new(), Vec::new(), state.history.clone()),
+    let (policy, fits, sweeps, history): (&dyn Policy, _, _, _) = match &state {
+        StoredState::LeastSquares { state } => (&state.policy, state.info.clone(), state.achieved.clone(), Vec::new()),
+        StoredState::AscentLinear { state } => (&state.policy, Vec::new(), Vec::new(), state.history.clone()),
+        StoredState::AscentNetwork { state } => (&state.policy, Vec::new(), Vec::new(), state.history.clone()),
     };
     if failure.is_none() && options.interrupt.load(Ordering::Relaxed) {
         failure = Some(RunError::Stopped { done: fits.len() + history.len() });
@@ -185,6 +203,18 @@ pub fn parametric(problem: &Problem, options: &ParametricOptions, progress: &dyn
         }
         None => None,
     };
+    // a policy that loses paths has failed in training as well; what there is is kept
+    let achieved = match chain.evaluate(policy, paths, seed) {
+        Ok(info) => Some(info),
+        Err(e) => {
+            failure.get_or_insert(e.into());
+            None
+        }
+    };
+    let samples = match problem.file.image {
+        Some(_) if achieved.is_some() => Some([last_states(&chain, &zero, seed)?, last_states(&chain, policy, seed)?]),
+        _ => None,
+    };
     let report = ParametricReport {
         seconds,
         steps: chain.steps(),
@@ -198,13 +228,33 @@ pub fn parametric(problem: &Problem, options: &ParametricOptions, progress: &dyn
         sweeps,
         history,
         pretrained: chain.evaluate(&zero, paths, seed)?,
-        achieved: chain.evaluate(policy, paths, seed)?,
+        achieved,
         reference: exact.as_deref().map(ClosedForm::description),
         optimum,
     };
+    let stored = Stored { policy: options.policy.clone(), input: options.input, training: options.training, state };
     let state =
         serde_json::to_string(&stored).map_err(|e| RunError::Unsupported(format!("the training cannot be stored: {e}")))?;
-    Ok(ParametricRun { report, state, failure })
+    Ok(ParametricRun { report, state, samples, failure })
+}
+
+/// A stored training, when it is of the policy that is asked for.
+fn resumed(text: &str, options: &ParametricOptions) -> Result<StoredState, RunError> {
+    let refuse = |found: String, allowed: String| RunError::from(ProblemError::invalid("--resume", found, allowed));
+    let stored: Stored =
+        serde_json::from_str(text).map_err(|e| refuse("this file".into(), format!("a training.json of this version: {e}")))?;
+    let found = (&stored.policy, stored.input, stored.training);
+    let wanted = (&options.policy, options.input, options.training);
+    if found != wanted {
+        return Err(refuse(format!("a training of {found:?}"), format!("one of {wanted:?}, as the flags say")));
+    }
+    Ok(stored.state)
+}
+
+/// [`IMAGES`] states Y_N, one after the other.
+fn last_states(chain: &SampledChain<'_>, policy: &dyn Policy, seed: u64) -> Result<Vec<f64>, RunError> {
+    let y = chain.sample(policy, IMAGES, seed)?.swap_remove(chain.steps());
+    Ok((0..IMAGES).flat_map(|j| (0..y.dim()).map(|i| y.coord(i)[j]).collect::<Vec<_>>()).collect())
 }
 
 fn climb<P: Policy>(
@@ -221,7 +271,13 @@ fn climb<P: Policy>(
 }
 
 fn least_squares(options: &ParametricOptions, seed: u64) -> LeastSquaresParams {
-    LeastSquaresParams { paths: options.paths, seed, sweeps: options.iterations, ..Default::default() }
+    LeastSquaresParams { paths: options.paths, seed, sweeps: options.iterations, ridge: ridge(options), ..Default::default() }
+}
+
+/// Combinations of cosines run away where there are few states.
+fn ridge(options: &ParametricOptions) -> f64 {
+    let cosines = matches!(options.policy, PolicyKind::Linear(FeatureSpec::RandomFourier { .. }));
+    options.ridge.unwrap_or(if cosines { 1e-3 } else { 1e-8 })
 }
 
 fn ascent(options: &ParametricOptions, seed: u64) -> AscentParams {
@@ -232,7 +288,7 @@ fn ascent(options: &ParametricOptions, seed: u64) -> AscentParams {
         noise: if adam { NoiseRule::Fresh } else { NoiseRule::Common },
         estimator: if options.score_function { Estimator::ScoreFunction } else { Estimator::default() },
         direction: match options.training {
-            Training::Natural | Training::LeastSquares => Direction::Natural { ridge: 1e-8 },
+            Training::Natural | Training::LeastSquares => Direction::Natural { ridge: ridge(options) },
             Training::Gradient => Direction::Gradient,
             Training::Adam => Direction::adam(options.rate),
         },

@@ -3,9 +3,9 @@
 use super::norms::{RegionPoints, SupError, worst};
 use super::{Progress, RunError, SliceError, initial_mean};
 use crate::problem::Problem;
-use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, StopSpec, VarianceSpec};
+use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, PiFtSpec, StopSpec, VarianceSpec};
 use hjbridge_model::exact::{ClosedForm, DiscreteLq, DiscreteStep, closed_form};
-use hjbridge_model::{Extrapolation, Interpolation, PointBlock, ScalarField};
+use hjbridge_model::{Extrapolation, FineTuning, Interpolation, PointBlock, ScalarField};
 use hjbridge_pift::{
     AlphaRule, BellmanKind, Ddpm, DdpmParams, DdpmParts, Inner, InnerRule, PiFt, PiFtParams, QuadratureInfo, RewardInfo,
     StepInfo, Storage, VarianceRule,
@@ -122,20 +122,25 @@ impl PiFtRun {
 
 /// The chain's parameters for N = `steps`.
 pub(crate) fn ddpm_params(problem: &Problem, steps: usize) -> DdpmParams {
+    chain_params(&problem.file.pift, &problem.model, steps)
+}
+
+/// The same without a grid.
+pub(crate) fn chain_params(pift: &PiFtSpec, model: &FineTuning, steps: usize) -> DdpmParams {
     DdpmParams {
         steps,
-        alpha: match problem.file.pift.alpha {
+        alpha: match pift.alpha {
             AlphaSpec::ExpIntegral => AlphaRule::ExpIntegral,
             AlphaSpec::Linear => AlphaRule::Linear,
         },
-        variance: match problem.file.pift.variance {
+        variance: match pift.variance {
             VarianceSpec::OneMinusAlpha => VarianceRule::OneMinusAlpha,
             VarianceSpec::OverAlpha => VarianceRule::OverAlpha,
             VarianceSpec::Posterior => VarianceRule::Posterior,
             VarianceSpec::GaussianPosterior => {
-                let covariance = problem.model.prior().covariance();
-                let trace: f64 = (0..problem.dim()).map(|i| covariance[i][i]).sum();
-                VarianceRule::GaussianPosterior { data_variance: trace / problem.dim() as f64 }
+                let covariance = model.prior().covariance();
+                let trace: f64 = (0..covariance.len()).map(|i| covariance[i][i]).sum();
+                VarianceRule::GaussianPosterior { data_variance: trace / covariance.len() as f64 }
             }
         },
     }

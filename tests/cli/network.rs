@@ -88,7 +88,7 @@ fn files_that_do_not_fit_are_named() {
         (json!({"file": digits, "predicts": null}), "prior.reference = 2 dimensions: the network has 64 dimensions"),
         (json!({"predicts": "x0"}), "prior.predicts = \"x0\": the file says \"noise\""),
         (json!({"predicts": "x1"}), "unknown variant `x1`"),
-        (json!({"reference": null}), "missing field `reference`"),
+        (json!({"reference": null}), "prior.reference = absent"),
         (json!({"reference": gaussian}), "prior.reference = 1 dimensions: the network has 2 dimensions"),
         (json!({"reference": {"columns": ["eruptions", "wating"]}}), "prior.reference.columns[1] = \"wating\": must be one of"),
         (json!({"reference": {"file": stretched}}), "prior.reference.columns[1] = (center, scale) = ("),

@@ -1,6 +1,6 @@
 //! `pift --parametric`: trained policies against the closed form, the stored training, and flags that are refused.
 
-use crate::desk::{Desk, edit, mixture, number, plane};
+use crate::desk::{Desk, edit, mixture, names, number, plane, root, shipped};
 use serde_json::{Value, json};
 
 fn achieved(report: &Value, name: &str) -> (f64, f64) {
@@ -46,6 +46,24 @@ fn training_goes_on_where_it_was_stored() {
     let resumed = desk.run("pift", &problem, &go_on).report();
     assert_eq!(history(&resumed), history(&whole));
     assert_eq!(resumed["parametric"]["achieved"], whole["parametric"]["achieved"]);
+    // a training of another policy is not taken for this one
+    go_on[3] = "9";
+    let other = desk.run("pift", &problem, &go_on);
+    assert_eq!(other.code, 2, "{}", other.stderr);
+    assert!(other.stderr.contains("Network([8])") && other.stderr.contains("Network([9])"), "{}", other.stderr);
+}
+
+#[test]
+fn a_training_that_runs_away_is_kept_and_said() {
+    let desk = Desk::new();
+    let problem = edit(&mixture(), json!({"time_steps": 8}));
+    let run = desk.run("pift", &problem, &["--parametric", "network", "--training-paths", "64", "--rate", "1e60"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("the policy drives the state away"), "{}", run.stderr);
+    let report = run.report();
+    assert_eq!((&report["complete"], &report["parametric"]["achieved"]), (&json!(false), &Value::Null));
+    assert_eq!(report["parametric"]["history"].as_array().unwrap().len(), 1);
+    assert!(run.out.join("training.json").is_file());
 }
 
 #[test]
@@ -62,5 +80,64 @@ fn flags_that_do_not_fit_are_refused() {
         let run = desk.run("pift", &mixture(), &flags);
         assert_eq!(run.code, 2, "{flags:?}: {}", run.stderr);
         assert!(run.stderr.contains(message), "{flags:?}: {}", run.stderr);
+    }
+}
+
+/// `digits.json` with absolute paths, at a size for seconds.
+fn digits() -> Value {
+    let at = |name: &str| root().join("data/pretrained").join(name).to_str().unwrap().to_string();
+    let (prior, reward) = (json!({"file": at("digits.safetensors")}), json!({"file": at("digits_classifier.json")}));
+    let small = json!({"prior": prior, "reward": reward, "grid": null, "time_steps": 6, "paths": 256});
+    edit(&shipped("digits.json"), small)
+}
+
+#[test]
+fn digits_are_fine_tuned_without_a_grid() {
+    let desk = Desk::new();
+    let flags = ["--parametric", "network", "--hidden", "32", "--training-paths", "64", "--training-iterations", "12"];
+    let run = desk.run("pift", &digits(), &flags).good("digits");
+    assert!(run.stdout.contains("no policy of the chain exceeds"), "{}", run.stdout);
+    let report = run.report();
+    let (before, (j, error)) = (achieved(&report, "pretrained").0, achieved(&report, "achieved"));
+    assert!(j > before + 1.0 + 4.0 * error, "{before} {j} {error}");
+    // log P(3) of the pre-trained model, about log 0.1
+    let bound = number(&report, "/parametric/pretrained/upper_bound/mean");
+    let bound_error = number(&report, "/parametric/pretrained/upper_bound/standard_error");
+    assert!(j < bound + 4.0 * (error + bound_error) && bound < -1.0, "{j} {bound}");
+    assert!(number(&report, "/parametric/achieved/kl/mean") > 0.1);
+    for row in report["parametric"]["history"].as_array().unwrap() {
+        for name in ["objective", "reward", "kl"] {
+            assert!(row["achieved"][name]["mean"].is_f64() && row["achieved"][name]["standard_error"].is_f64());
+        }
+    }
+    assert!(report["parametric"]["optimum"].is_null() && report["problem"]["grid"].is_null());
+    let pictures = ["samples.png", "samples.svg", "training.png", "training.svg"];
+    let found: Vec<String> = names(&run.out).into_iter().filter(|n| n.ends_with("g")).collect();
+    assert_eq!(found, pictures);
+}
+
+#[test]
+fn problems_without_a_grid_are_for_parametric_policies() {
+    let desk = Desk::new();
+    let check = desk.run("check", &digits(), &[]).good("check");
+    assert!(check.stdout.contains("64 dimension(s), no grid"), "{}", check.stdout);
+    let grid = json!({"grid": {"lower": [-2.0], "upper": [2.0], "nodes": [9]}});
+    let train = ["--parametric", "network"];
+    for (command, change, flags, message) in [
+        ("solve", json!({}), &train[..0], "grid = absent"),
+        ("pift", json!({}), &train[..0], "grid = absent"),
+        ("pift", grid, &train[..], "prior.reference = absent"),
+        ("pift", json!({"initial_law": "noised_prior"}), &train[..], "initial_law = NoisedPrior"),
+        ("pift", json!({"pift": {"variance": "gaussian_posterior"}}), &train[..], "pift.variance = gaussian_posterior"),
+        ("pift", json!({"image": {"rows": 7}}), &train[..], "image = 7 x 8: rows times columns must be 64"),
+        ("pift", json!({"image": {"range": [0.5, 0.5]}}), &train[..], "image.range = [0.5, 0.5]"),
+        ("pift", json!({"reward": {"class": 10}}), &train[..], "reward.class = 10: 0 to 9"),
+        ("pift", json!({"reward": {"file": "nowhere.json"}}), &train[..], "reward.file"),
+        ("pift", json!({"reward": {"kind": "linear", "q": [1.0]}}), &train[..], "reward has 1 entries; 64 expected"),
+    ] {
+        let run = desk.run(command, &edit(&digits(), change), flags);
+        assert_eq!(run.code, 2, "{message}: {}", run.stderr);
+        assert!(run.stderr.contains(message), "{message}: {}", run.stderr);
+        assert!(names(&run.out).is_empty(), "nothing is written");
     }
 }

@@ -30,11 +30,12 @@ pub enum InitialLaw {
     Optimal,
 }
 
-/// A fine-tuning problem with a Gaussian-mixture prior.
+/// A fine-tuning problem with a Gaussian-mixture prior, or with a score alone.
 #[derive(Clone)]
 pub struct FineTuning {
     schedule: Schedule,
     prior: GaussianMixture,
+    knows_prior: bool,
     score: Arc<dyn Feedback>,
     reward: Reward,
     kl_weight: KlWeight,
@@ -84,7 +85,27 @@ impl FineTuning {
             },
         };
         let score = Arc::new(NoisedScore { prior: prior.clone(), schedule: schedule.clone() });
-        Ok(FineTuning { schedule, prior, score, reward, kl_weight, initial, initial_law })
+        Ok(FineTuning { schedule, prior, knows_prior: true, score, reward, kl_weight, initial, initial_law })
+    }
+
+    /// A problem of which the score alone is known (a network), generating from N(0, I): it has no closed form, and
+    /// [`FineTuning::prior`] is N(0, I) for want of the law of the data.
+    ///
+    /// # Errors
+    /// Score and reward of different dimensions.
+    pub fn of_score(
+        schedule: Schedule,
+        score: Arc<dyn Feedback>,
+        reward: Reward,
+        kl_weight: KlWeight,
+    ) -> Result<Self, ModelError> {
+        let prior = GaussianMixture::standard_normal(score.dim())?;
+        if reward.dim() != prior.dim() {
+            return Err(ModelError::Shape { field: "reward".into(), found: reward.dim(), expected: prior.dim() });
+        }
+        let (initial, initial_law) = (InitialLaw::StandardNormal, prior.clone());
+        let own = Arc::clone(&score);
+        FineTuning { schedule, prior, knows_prior: false, score: own, reward, kl_weight, initial, initial_law }.with_score(score)
     }
 
     /// The same problem with another pre-trained score (a table, a network); the prior stays the law it stands for.
@@ -109,6 +130,11 @@ impl FineTuning {
     /// The law p of the data.
     pub fn prior(&self) -> &GaussianMixture {
         &self.prior
+    }
+
+    /// Whether [`FineTuning::prior`] is the law of the data.
+    pub fn knows_prior(&self) -> bool {
+        self.knows_prior
     }
 
     /// p noised to generation time t.
@@ -273,6 +299,21 @@ mod tests {
         // tilted by exp(x/0.7): mean 0.5 + 0.3/0.7, noised over the horizon
         let m = p.initial_law().mean()[0];
         assert!((m - p.schedule().signal(0.0) * (0.5 + 0.3 / 0.7)).abs() < 1e-14);
+    }
+
+    #[test]
+    fn a_score_alone_is_a_problem_without_closed_form() {
+        let prior = GaussianMixture::gaussian(vec![0.5], vec![vec![0.3]]).unwrap();
+        let schedule = Schedule::linear(2.0, 0.5, 3.0).unwrap();
+        let score = Arc::new(NoisedScore::new(prior.clone(), schedule.clone()));
+        let kl = KlWeight::constant(0.7).unwrap();
+        let reward = |d| Reward::linear(vec![1.0; d], 0.0).unwrap();
+        let p = FineTuning::of_score(schedule.clone(), score.clone(), reward(1), kl.clone()).unwrap();
+        assert!(!p.knows_prior() && p.initial() == InitialLaw::StandardNormal && p.initial_law().mean() == [0.0]);
+        assert!(crate::exact::closed_form(&p).unwrap().is_none());
+        let known = FineTuning::new(schedule.clone(), prior, reward(1), kl.clone(), InitialLaw::StandardNormal).unwrap();
+        assert!(known.knows_prior() && crate::exact::closed_form(&known).unwrap().is_some());
+        assert!(FineTuning::of_score(schedule, score, reward(2), kl).is_err());
     }
 
     #[test]

@@ -36,5 +36,5 @@ pub use kl::KlWeight;
 pub use law::{GaussianMixture, Law};
 pub use network::{Network, NetworkScore};
 pub use points::{PointBlock, Points, PointsMut};
-pub use reward::{Bump, QuadraticTerm, Reward};
+pub use reward::{Bump, ClassReward, QuadraticTerm, Reward};
 pub use schedule::Schedule;

@@ -43,6 +43,7 @@ impl<'a> Points<'a> {
     ///
     /// # Panics
     /// When `i >= dim`, as slice indexing does.
+    #[inline]
     pub fn coord(&self, i: usize) -> &'a [f64] {
         &self.data[i * self.stride..i * self.stride + self.len]
     }
@@ -96,11 +97,13 @@ impl<'a> PointsMut<'a> {
     }
 
     /// Coordinate `i` of all points.
+    #[inline]
     pub fn coord(&self, i: usize) -> &[f64] {
         &self.data[i * self.stride..i * self.stride + self.len]
     }
 
     /// Coordinate `i` of all points, mutable.
+    #[inline]
     pub fn coord_mut(&mut self, i: usize) -> &mut [f64] {
         &mut self.data[i * self.stride..i * self.stride + self.len]
     }
@@ -189,6 +192,7 @@ impl PointBlock {
     }
 
     /// Coordinate `i` of all points.
+    #[inline]
     pub fn coord(&self, i: usize) -> &[f64] {
         &self.data[i * self.len..(i + 1) * self.len]
     }

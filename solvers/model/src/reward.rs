@@ -3,14 +3,20 @@
 //!   quadratic        r(x) = -x'Qx/2 + q'x + c     (linear: Q = 0)
 //!   log-sum-exp      r(x) = beta log sum_j exp( (-x'Q_j x/2 + q_j'x + c_j) / beta )
 //!   Gaussian bumps   r(x) = sum_j height_j exp( -|x - center_j|^2 / (2 width_j^2) )
+//!   classifier       r(x) = log-odds or log-probability of a class (`reward/classifier.rs`)
 //!
 //! The first two tilt a Gaussian mixture into a Gaussian mixture, which is what makes the closed forms.
+
+mod classifier;
+
+pub use classifier::ClassReward;
 
 use crate::error::ModelError;
 use crate::field::ScalarField;
 use crate::law::check_vector;
 use crate::points::{Points, PointsMut};
 use crate::spd::symmetric;
+use classifier::Classifier;
 use faer::Mat;
 
 /// One quadratic -x'Qx/2 + q'x + c.
@@ -102,6 +108,7 @@ enum Shape {
     Quadratic(QuadraticTerm),
     LogSumExp { terms: Vec<QuadraticTerm>, temperature: f64 },
     Bumps(Vec<Bump>),
+    Classifier(Classifier),
 }
 
 /// A terminal reward on R^d.
@@ -171,6 +178,15 @@ impl Reward {
         Ok(Reward { dim, shape: Shape::Bumps(bumps) })
     }
 
+    /// The log-odds or the log-probability of class `class` by the scores q_j'x + c_j.
+    ///
+    /// # Errors
+    /// Fewer than two classes, slopes of different lengths, values that are not finite, a class that does not exist.
+    pub fn classifier(q: Vec<Vec<f64>>, c: Vec<f64>, class: usize, of: ClassReward) -> Result<Self, ModelError> {
+        let classifier = Classifier::new(q, c, class, of)?;
+        Ok(Reward { dim: classifier.dim(), shape: Shape::Classifier(classifier) })
+    }
+
     /// The terms t_j with exp(r/beta) = sum_j exp(t_j/beta), when the reward has this form at KL weight `beta`.
     pub fn tilt_terms(&self, beta: f64) -> Option<&[QuadraticTerm]> {
         match &self.shape {
@@ -186,14 +202,16 @@ impl Reward {
         match &self.shape {
             Shape::Quadratic(t) => std::slice::from_ref(t),
             Shape::LogSumExp { terms, .. } => terms,
+            Shape::Classifier(c) => &c.growth,
             Shape::Bumps(_) => &[],
         }
     }
 
-    /// The smallest length on which the reward bends: the narrowest bump; infinite for the other kinds.
+    /// The smallest length on which the reward bends: the narrowest bump, the steepest classes; infinite for the other kinds.
     pub fn length_scale(&self) -> f64 {
         match &self.shape {
             Shape::Bumps(bumps) => bumps.iter().map(|b| b.width).fold(f64::INFINITY, f64::min),
+            Shape::Classifier(c) => c.length_scale(),
             _ => f64::INFINITY,
         }
     }
@@ -244,6 +262,7 @@ impl ScalarField for Reward {
         match &self.shape {
             Shape::Quadratic(t) => t.value(x, out),
             Shape::LogSumExp { terms, temperature } => out.copy_from_slice(&Self::soft_terms(terms, *temperature, x).1),
+            Shape::Classifier(c) => c.value(x, out),
             Shape::Bumps(bumps) => {
                 out.fill(0.0);
                 for b in bumps {
@@ -265,6 +284,7 @@ impl ScalarField for Reward {
                     t.add_gradient(x, w, &mut out);
                 }
             }
+            Shape::Classifier(c) => c.add_gradient(x, &mut out),
             Shape::Bumps(bumps) => {
                 for b in bumps {
                     for j in 0..x.len() {
@@ -301,7 +321,41 @@ mod tests {
                 Bump { center: vec![-1.0, 1.0], width: 1.5, height: -0.4 },
             ])
             .unwrap(),
+            classifier(ClassReward::LogOdds),
+            classifier(ClassReward::LogProbability),
         ]
+    }
+
+    fn classifier(of: ClassReward) -> Reward {
+        let q = vec![vec![0.3, -1.0], vec![1.5, 0.2], vec![-0.4, 0.8]];
+        Reward::classifier(q, vec![0.1, -0.6, 0.3], 1, of).unwrap()
+    }
+
+    #[test]
+    fn classes_have_probabilities() {
+        // far away nothing overflows
+        let pts = [[0.3, -0.2], [2.0, 1.0], [400.0, -900.0], [-700.0, 1100.0]];
+        let x = PointBlock::from_points(2, &pts).unwrap();
+        let (mut odds, mut log) = ([0.0; 4], [0.0; 4]);
+        classifier(ClassReward::LogOdds).value(x.as_points(), &mut odds);
+        classifier(ClassReward::LogProbability).value(x.as_points(), &mut log);
+        for (p, point) in pts.iter().enumerate() {
+            // P = 1/(1 + exp(-odds))
+            assert!((log[p] + (-odds[p]).max(0.0) + (-odds[p].abs()).exp().ln_1p()).abs() < 1e-12 * (1.0 + odds[p].abs()));
+            let l =
+                [0.3 * point[0] - point[1] + 0.1, 1.5 * point[0] + 0.2 * point[1] - 0.6, -0.4 * point[0] + 0.8 * point[1] + 0.3];
+            if p < 2 {
+                assert!((odds[p] - (l[1] - (l[0].exp() + l[2].exp()).ln())).abs() < 1e-14);
+            }
+        }
+        // two classes: linear
+        let two = Reward::classifier(vec![vec![1.0], vec![3.0]], vec![0.5, -0.5], 1, ClassReward::LogOdds).unwrap();
+        let mut r = [0.0];
+        two.value(Points::new(&[0.7], 1), &mut r);
+        assert!((r[0] - 0.4).abs() < 1e-15);
+        assert_eq!(two.growth_terms()[0].slope, [2.0]);
+        let e = Reward::classifier(vec![vec![1.0], vec![3.0]], vec![0.5, -0.5], 2, ClassReward::LogOdds).unwrap_err();
+        assert!(e.to_string().contains("class = 2"), "{e}");
     }
 
     #[test]

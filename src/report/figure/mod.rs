@@ -13,6 +13,8 @@
 //! | [`Paths`] | sample paths and quantile bands between the initial and the final law |
 //! | [`Profiles`] | a function at a few times against its closed form, with residuals |
 //! | [`PanelGrid`] | several quantities against one parameter, measured, exact and bounded |
+//! | [`TrainingCurves`] | objective, reward and divergence over a training |
+//! | [`Images`] | samples that are images |
 //! | [`Tradeoff`] | reward and KL divergence against the inverse KL weight |
 //!
 //! Each figure is drawn by one function for both formats. Values that have no place on the axes (not finite, or not
@@ -28,6 +30,7 @@ mod convergence;
 mod densities;
 pub mod font;
 mod heat_map;
+mod images;
 mod law_maps;
 mod legend;
 mod marks;
@@ -39,12 +42,14 @@ mod profiles;
 pub mod style;
 pub mod surface;
 mod tradeoff;
+mod training;
 
 pub use bounds::{BoundSeries, Bounds};
 pub use contraction::{Contraction, ContractionSeries};
 pub use convergence::{Convergence, ConvergenceSeries};
 pub use densities::{Densities, DensityLine, Histogram};
 pub use heat_map::{HeatMap, ValueAndControl};
+pub use images::{ImageBlock, Images};
 pub use law_maps::LawMaps;
 pub use marks::{MarkedMaps, Marks};
 pub use panel_grid::{Curve, PanelCurves, PanelGrid};
@@ -53,6 +58,7 @@ pub use plane::{Arrows, PlaneMaps};
 pub use profiles::{Profile, Profiles};
 pub use style::Colours;
 pub use tradeoff::{Tradeoff, TradeoffPoint};
+pub use training::{TrainingCurve, TrainingCurves};
 
 use super::{ReportError, atomic};
 use canvas::Canvas;

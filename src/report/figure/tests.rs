@@ -242,3 +242,36 @@ fn files_are_written_whole() {
     assert!(save(&figure, directory.path(), "a/b").is_err());
     assert!(save(&figure, directory.path(), "").is_err());
 }
+
+#[test]
+fn images_and_trainings() {
+    let pixels: Vec<f64> = (0..24).map(|i| (i as f64).sin()).collect();
+    let block = ImageBlock { title: "before", pixels: &pixels };
+    fn images<'a>(blocks: &'a [ImageBlock<'a>]) -> Images<'a> {
+        Images { rows: 2, columns: 3, range: [-1.0, 1.0], across: 3, blocks }
+    }
+    assert!(notes(&images(&[block, block])).is_empty());
+    let mut holed = pixels.clone();
+    holed[5] = NAN;
+    let note = notes(&images(&[ImageBlock { pixels: &holed, ..block }]));
+    assert_eq!(note, ["before: 1 pixels are not finite (drawn grey)"]);
+    assert!(matches!(refused(&images(&[])), ReportError::Empty { .. }));
+    assert!(matches!(refused(&images(&[ImageBlock { pixels: &pixels[..5], ..block }])), ReportError::Shape { .. }));
+
+    // black where black is, white where white is
+    let two = [ImageBlock { title: "", pixels: &[-1.0, 1.0, -1.0, 1.0, 1.0, 1.0] }];
+    let (rgb, (width, _)) = to_pixels(&images(&two)).unwrap();
+    let at = |x: u32, y: u32| rgb[3 * (y * width + x) as usize];
+    // 11 points a pixel, two dots a point
+    let (left, top) = (2 * 14, 2 * (14 + 31));
+    assert_eq!([at(left + 8, top + 8), at(left + 40, top + 8), at(left + 8, top + 40)], [0, 255, 255]);
+
+    let (x, mean) = ([0.0, 1.0, 2.0], [1.0, 2.0, 2.5]);
+    let curve = TrainingCurve { label: "J", mean: &mean, error: &[0.1; 3], level: Some((3.0, "optimum")) };
+    fn training<'a>(x: &'a [f64], curves: &'a [TrainingCurve<'a>]) -> TrainingCurves<'a> {
+        TrainingCurves { title: "training", x_label: "iterations", x, curves }
+    }
+    assert!(notes(&training(&x, &[curve, TrainingCurve { level: None, ..curve }])).is_empty());
+    assert!(matches!(refused(&training(&x, &[TrainingCurve { mean: &[NAN; 3], ..curve }])), ReportError::Empty { .. }));
+    assert!(matches!(refused(&training(&x[..2], &[curve])), ReportError::Shape { found: 3, expected: 2, .. }));
+}

@@ -289,7 +289,7 @@ mod tests {
     use crate::exact::tests::golden_mixture;
     use crate::fine_tuning::InitialLaw;
     use crate::kl::KlWeight;
-    use crate::reward::Bump;
+    use crate::reward::{Bump, ClassReward};
 
     fn agree(a: &dyn ClosedForm, b: &dyn ClosedForm, t: f64, y: &PointBlock, tol_v: f64, tol_u: f64) {
         let n = y.len();
@@ -336,6 +336,21 @@ mod tests {
         let y = PointBlock::from_points(2, &[[0.0, 0.0], [-1.5, 1.0], [2.0, -1.0]]).unwrap();
         for t in [0.0, 1.3, 2.0] {
             agree(&ColeHopf::new(&p).unwrap(), &TiltedMixture::new(&p).unwrap(), t, &y, 1e-10, 1e-9);
+        }
+    }
+
+    #[test]
+    fn log_odds_of_two_classes_are_a_linear_reward() {
+        let prior = golden_mixture(InitialLaw::NoisedPrior).prior().clone();
+        let problem = |reward| {
+            let (b, beta) = (Schedule::linear(2.0, 0.5, 3.0).unwrap(), KlWeight::constant(0.7).unwrap());
+            FineTuning::new(b, prior.clone(), reward, beta, InitialLaw::NoisedPrior).unwrap()
+        };
+        let odds = Reward::classifier(vec![vec![0.4], vec![1.3]], vec![0.2, -0.1], 1, ClassReward::LogOdds).unwrap();
+        let linear = TiltedMixture::new(&problem(Reward::linear(vec![0.9], -0.3).unwrap())).unwrap();
+        let y = PointBlock::from_points(1, &[[-2.5], [0.0], [3.0]]).unwrap();
+        for t in [0.0, 1.0, 2.0] {
+            agree(&ColeHopf::new(&problem(odds.clone())).unwrap(), &linear, t, &y, 1e-11, 1e-10);
         }
     }
 

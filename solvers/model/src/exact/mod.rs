@@ -56,6 +56,9 @@ pub trait ClosedFormSlice: Send + Sync {
 /// # Errors
 /// A tilt or a Riccati equation that is ill-posed.
 pub fn closed_form(problem: &FineTuning) -> Result<Option<Box<dyn ClosedForm>>, ModelError> {
+    if !problem.knows_prior() {
+        return Ok(None);
+    }
     match problem.kl_weight().as_constant() {
         Some(beta) if problem.reward().tilt_terms(beta).is_some() => Ok(Some(Box::new(TiltedMixture::new(problem)?))),
         // a reward that quadrature does not resolve has no closed form to offer

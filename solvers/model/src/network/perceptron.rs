@@ -11,11 +11,11 @@ use serde::Serialize;
 /// Points evaluated together.
 pub(super) const LANES: usize = 64;
 
-/// Points whose sums are kept in registers.
-const WIDTH: usize = 16;
-
-/// Sums kept in registers for each of them.
+/// Outputs that are summed together.
 const ROWS: usize = 4;
+
+/// Inputs that are added together.
+const TERMS: usize = 4;
 
 /// A number for each point of a block.
 pub(super) type Lane = [f64; LANES];
@@ -254,23 +254,30 @@ fn product(m: &[f64], inputs: usize, biases: Option<&[f64]>, x: &[Lane], out: &m
     }
 }
 
+/// R sums for every lane. [`TERMS`] inputs at a time, because a loop over all lanes is one that compilers turn into vectors: a
+/// shorter one is unrolled first and stays scalar.
 #[inline(always)]
 fn rows<const R: usize>(m: [&[f64]; R], bias: [f64; R], x: &[Lane], out: &mut [Lane]) {
-    for part in 0..LANES / WIDTH {
-        let mut sum = bias.map(|b| [b; WIDTH]);
-        for (f, x) in x.iter().enumerate() {
-            let x = &x.as_chunks::<WIDTH>().0[part];
+    let mut sum = bias.map(|b| [b; LANES]);
+    let (groups, rest) = x.as_chunks::<TERMS>();
+    for (g, [x0, x1, x2, x3]) in groups.iter().enumerate() {
+        let a: [[f64; TERMS]; R] = std::array::from_fn(|r| std::array::from_fn(|f| m[r][g * TERMS + f]));
+        for j in 0..LANES {
             for r in 0..R {
-                let a = m[r][f];
-                for j in 0..WIDTH {
-                    sum[r][j] += a * x[j];
-                }
+                let [a0, a1, a2, a3] = a[r];
+                sum[r][j] = (((sum[r][j] + a0 * x0[j]) + a1 * x1[j]) + a2 * x2[j]) + a3 * x3[j];
             }
         }
-        for r in 0..R {
-            out[r].as_chunks_mut::<WIDTH>().0[part] = sum[r];
+    }
+    for (f, x) in rest.iter().enumerate() {
+        let a: [f64; R] = std::array::from_fn(|r| m[r][groups.len() * TERMS + f]);
+        for j in 0..LANES {
+            for r in 0..R {
+                sum[r][j] += a[r] * x[j];
+            }
         }
     }
+    out[..R].copy_from_slice(&sum);
 }
 
 #[cfg(test)]

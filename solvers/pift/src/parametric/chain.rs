@@ -262,22 +262,34 @@ impl<'a> SampledChain<'a> {
 
     /// Y_0, ..., Y_N of `count` paths under `policy`.
     pub(crate) fn states(&self, policy: &dyn Policy, count: usize, noise: &Noise) -> Result<Vec<PointBlock>, ParametricError> {
-        let blocks: Vec<Vec<PointBlock>> = (0..count.div_ceil(BLOCK))
+        Ok(self.states_and_scores(policy, count, noise)?.0)
+    }
+
+    /// The same with the scores of the first N.
+    fn states_and_scores(
+        &self,
+        policy: &dyn Policy,
+        count: usize,
+        noise: &Noise,
+    ) -> Result<(Vec<PointBlock>, Vec<PointBlock>), ParametricError> {
+        let blocks: Vec<(Vec<PointBlock>, Vec<PointBlock>)> = (0..count.div_ceil(BLOCK))
             .into_par_iter()
             .map(|b| {
                 let first = b * BLOCK;
-                Ok(self.paths(policy, noise, first as u64, BLOCK.min(count - first))?.y)
+                let paths = self.paths(policy, noise, first as u64, BLOCK.min(count - first))?;
+                Ok((paths.y, paths.score))
             })
             .collect::<Result<_, ParametricError>>()?;
-        let mut all = vec![PointBlock::zeros(self.dim(), count); self.steps() + 1];
-        for (b, block) in blocks.iter().enumerate() {
-            for (whole, part) in all.iter_mut().zip(block) {
+        let mut states = vec![PointBlock::zeros(self.dim(), count); self.steps() + 1];
+        let mut scores = vec![PointBlock::zeros(self.dim(), count); self.steps()];
+        for (b, (y, s)) in blocks.iter().enumerate() {
+            for (whole, part) in states.iter_mut().zip(y).chain(scores.iter_mut().zip(s)) {
                 for i in 0..self.dim() {
                     whole.as_mut().coord_mut(i)[b * BLOCK..b * BLOCK + part.len()].copy_from_slice(part.coord(i));
                 }
             }
         }
-        Ok(all)
+        Ok((states, scores))
     }
 
     /// Y_0, ..., Y_N of `paths` paths under `policy`, the paths of [`SampledChain::evaluate`] with the same seed.
@@ -295,17 +307,9 @@ impl<'a> SampledChain<'a> {
             return Err(ParametricError::invalid("sample", count, "at least 2 paths"));
         }
         let policy = Pretrained { dim: self.dim(), steps: self.steps() };
-        let mut states = self.states(&policy, count, &Noise::new(seed, Purpose::Features, 2))?;
-        states.truncate(self.steps());
-        Ok(states
-            .into_iter()
-            .enumerate()
-            .map(|(k, y)| {
-                let mut s = PointBlock::zeros(self.dim(), count);
-                self.steps[k].score(y.as_points(), s.as_mut());
-                (y, s)
-            })
-            .collect())
+        let noise = Noise::new(seed, Purpose::Features, 2);
+        let (states, scores) = self.states_and_scores(&policy, count, &noise)?;
+        Ok(states.into_iter().zip(scores).collect())
     }
 }
 

@@ -69,10 +69,14 @@ impl Kernel for Outer<'_> {
             for f in 0..terms {
                 let mut sum = [0.0; 8];
                 let (p, x) = (self.p.coord(i), self.x.coord(f));
-                for (p, x) in p.chunks(8).zip(x.chunks(8)) {
-                    for ((s, p), x) in sum.iter_mut().zip(p).zip(x) {
-                        *s += p * x;
+                let ((p, p_rest), (x, x_rest)) = (p.as_chunks::<8>(), x.as_chunks::<8>());
+                for (p, x) in p.iter().zip(x) {
+                    for j in 0..8 {
+                        sum[j] += p[j] * x[j];
                     }
+                }
+                for ((s, p), x) in sum.iter_mut().zip(p_rest).zip(x_rest) {
+                    *s += p * x;
                 }
                 let [a, b, c, d, e, g, h, k] = sum;
                 self.m[i * terms + f] += ((a + b) + (c + d)) + ((e + g) + (h + k));
