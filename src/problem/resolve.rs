@@ -11,7 +11,7 @@ use hjbridge_model::exact::{closed_form, tilt};
 use hjbridge_model::law::{Bandwidth, KernelDensity, Standardization};
 use hjbridge_model::{
     Axis, Bump, FineTuning, Formula, GaussianMixture, InitialLaw, KlWeight, Law, ModelError, NetworkScore, QuadraticTerm, Region,
-    Reward, Schedule, TensorGrid,
+    Remembered, Reward, Schedule, TensorGrid,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -75,10 +75,10 @@ impl Problem {
         };
         let network = network_score(&file.prior, directory, &schedule, dim, data.as_ref())?;
         let mut model = FineTuning::new(schedule, prior, reward, kl_weight, initial)?;
-        if let Some(network) = &network {
-            model = model.with_score(network.clone())?;
-        }
         let grid = grid(&file.grid, dim, dim, file.time_steps)?;
+        if let Some(network) = &network {
+            model = model.with_score(Arc::new(Remembered::new(network.clone(), grid.clone())))?;
+        }
         check_cut_off(&model, &grid)?;
         check_resolution(&model, &grid)?;
         let compare_on = compare_on(file.compare_on.as_ref(), &grid)?;

@@ -98,6 +98,34 @@ impl Layer {
     }
 }
 
+/// Layers and the embedding of the level before them.
+#[derive(Clone, Debug)]
+pub(super) struct Perceptron {
+    /// The first one has the state's columns only.
+    pub layers: Vec<Layer>,
+    /// The columns of the first layer that see the embedded level, row after row.
+    pub level_weights: Vec<f64>,
+    pub frequencies: Option<Vec<f64>>,
+    pub activation: Activation,
+}
+
+impl Perceptron {
+    pub fn parameters(&self) -> usize {
+        self.level_weights.len() + self.layers.iter().map(Layer::parameters).sum::<usize>()
+    }
+
+    /// The first layer's biases with the level in them.
+    pub fn biases(&self, level: f64) -> Vec<f64> {
+        let embedded: Vec<f64> = match &self.frequencies {
+            None => vec![level],
+            Some(f) => f.iter().map(|f| (f * level).sin()).chain(f.iter().map(|f| (f * level).cos())).collect(),
+        };
+        (self.layers[0].biases.iter().zip(self.level_weights.chunks(embedded.len())))
+            .map(|(b, row)| row.iter().zip(&embedded).fold(*b, |sum, (w, x)| sum + w * x))
+            .collect()
+    }
+}
+
 /// What is asked of a block besides the value.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted<'a> {
@@ -118,9 +146,12 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(layers: &[Layer]) -> Self {
+    pub fn new(layers: &[Layer], wanted: Wanted<'_>) -> Self {
         let widest = layers.iter().map(|l| l.inputs.max(l.outputs)).max().unwrap_or(0);
-        let hidden = layers.iter().skip(1).map(|l| l.inputs).sum();
+        let hidden = match wanted {
+            Wanted::Value => 0,
+            _ => layers.iter().skip(1).map(|l| l.inputs).sum(),
+        };
         Scratch { values: [vec![[0.0; LANES]; widest], vec![[0.0; LANES]; widest]], slopes: vec![[0.0; LANES]; hidden] }
     }
 }
@@ -134,7 +165,7 @@ pub(super) fn evaluate(
     wanted: Wanted<'_>,
     mut out: PointsMut<'_>,
 ) {
-    let mut scratch = Scratch::new(layers);
+    let mut scratch = Scratch::new(layers, wanted);
     for start in (0..x.len()).step_by(LANES) {
         let range = start..x.len().min(start + LANES);
         let wanted = match wanted {
@@ -380,7 +411,7 @@ mod tests {
                 {
                     let results = InstructionSet::ALL.map(|set| {
                         let mut out = PointBlock::zeros(dim, n);
-                        let mut scratch = Scratch::new(&layers);
+                        let mut scratch = Scratch::new(&layers, wanted);
                         let first = &layers[0].biases;
                         let (x, out_) = (x.as_points(), out.as_mut());
                         dispatch_on(
