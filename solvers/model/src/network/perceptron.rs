@@ -11,8 +11,9 @@ use serde::Serialize;
 /// Points evaluated together.
 pub(super) const LANES: usize = 64;
 
-/// Points whose sums are kept in registers.
-const WIDTH: usize = 16;
+/// Points whose sums are kept in registers: with [`ROWS`] the block that compilers keep there for every instruction set. Twice either
+/// number runs ten times slower with AVX-512 (benches/README.md, section "network").
+const WIDTH: usize = 8;
 
 /// Sums kept in registers for each of them.
 const ROWS: usize = 4;
@@ -288,20 +289,32 @@ fn product(m: &[f64], inputs: usize, biases: Option<&[f64]>, x: &[Lane], out: &m
 #[inline(always)]
 fn rows<const R: usize>(m: [&[f64]; R], bias: [f64; R], x: &[Lane], out: &mut [Lane]) {
     for part in 0..LANES / WIDTH {
-        let mut sum = bias.map(|b| [b; WIDTH]);
-        for (f, x) in x.iter().enumerate() {
-            let x = &x.as_chunks::<WIDTH>().0[part];
-            for r in 0..R {
-                let a = m[r][f];
-                for j in 0..WIDTH {
-                    sum[r][j] += a * x[j];
-                }
-            }
-        }
+        let sum = sums(m, bias, x, part);
         for r in 0..R {
             out[r].as_chunks_mut::<WIDTH>().0[part] = sum[r];
         }
     }
+}
+
+#[inline(always)]
+fn sums<const R: usize>(m: [&[f64]; R], bias: [f64; R], x: &[Lane], part: usize) -> [[f64; WIDTH]; R] {
+    let mut sum = [[0.0; WIDTH]; R];
+    for r in 0..R {
+        sum[r] = [bias[r]; WIDTH];
+    }
+    for (f, x) in x.iter().enumerate() {
+        let x = &x.as_chunks::<WIDTH>().0[part];
+        let mut a = [0.0; R];
+        for r in 0..R {
+            a[r] = m[r][f];
+        }
+        for r in 0..R {
+            for j in 0..WIDTH {
+                sum[r][j] += a[r] * x[j];
+            }
+        }
+    }
+    sum
 }
 
 #[cfg(test)]
