@@ -1,4 +1,5 @@
-//! Kernels of the HJB solvers, timed by criterion: differences, scores (a mixture's and a network's), a whole explicit solve, assembly, linear systems.
+//! Kernels of the HJB solvers, timed by criterion: differences, scores (a mixture's and a network's), a whole explicit solve,
+//! assembly, linear systems.
 //!
 //! The explicit solve gives elements per second with one element for each node and right-hand side, coefficients and error
 //! control included: the operator itself is internal. Threads as rayon has them.

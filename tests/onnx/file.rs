@@ -31,7 +31,7 @@ fn number(number: u64, value: u64) -> Vec<u8> {
 
 /// Field `number` that is a text or a message.
 fn message(number: u64, bytes: &[u8]) -> Vec<u8> {
-    [&varint(number << 3 | 2)[..], &varint(bytes.len() as u64), bytes].concat()
+    [&varint((number << 3) | 2)[..], &varint(bytes.len() as u64), bytes].concat()
 }
 
 fn text(field: u64, value: &str) -> Vec<u8> {
