@@ -1,4 +1,5 @@
-//! Kernels of the HJB solvers, timed by criterion: differences, scores, a whole explicit solve, assembly, linear systems.
+//! Kernels of the HJB solvers, timed by criterion: differences, scores (a mixture's and a network's), a whole explicit solve,
+//! assembly, linear systems.
 //!
 //! The explicit solve gives elements per second with one element for each node and right-hand side, coefficients and error
 //! control included: the operator itself is internal. Threads as rayon has them.
@@ -10,9 +11,13 @@ use criterion::{BenchmarkId, SamplingMode, Throughput};
 use hjbridge::hjb::linear::{AdiSweepParams, IterationParams, LinearSolver, MultigridParams, Tridiagonal};
 use hjbridge::hjb::smooth::{Differences, Output, SmoothParams, SmoothSolver};
 use hjbridge::hjb::{Face, Generator, LinearSolverChoice, Space, StencilMatrix};
-use hjbridge::model::PointBlock;
 use hjbridge::model::grid::{Axis, TensorGrid};
+use hjbridge::model::network::NetworkParams;
+use hjbridge::model::{Feedback, Network, NetworkScore, PointBlock, Schedule};
 use std::sync::Arc;
+
+/// Files of the same network that this build reads.
+const NETWORK_FILES: &[&str] = if cfg!(feature = "onnx") { &["safetensors", "onnx"] } else { &["safetensors"] };
 
 /// n nodes on each of `dim` axes of [-5.5, 5.5].
 fn cube(dim: usize, n: usize) -> Outcome<Arc<TensorGrid>> {
@@ -59,6 +64,21 @@ fn main() -> Outcome<()> {
     group.bench_function("score of 8 components, 257^2, one thread", |b| {
         b.iter(|| ring.score().at(0.7).eval(points.as_points(), s.as_mut()))
     });
+
+    let mut s = PointBlock::zeros(2, 4096);
+    let block = points.as_points().window(0..4096);
+    for kind in NETWORK_FILES {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/pretrained/old_faithful").with_extension(kind);
+        let network = Arc::new(Network::read(&file, &NetworkParams::default())?);
+        let score = NetworkScore::new(network, Schedule::linear(2.0, 0.5, 5.0)?)?;
+        group.throughput(Throughput::Elements(4096));
+        group.bench_function(BenchmarkId::new("network of 34690 parameters, 4096 points, one thread", kind), |b| {
+            b.iter(|| score.at(0.7).eval(block, s.as_mut()))
+        });
+        group.bench_function(BenchmarkId::new("product with its Jacobian, 4096 points, one thread", kind), |b| {
+            b.iter(|| score.at(0.7).vjp(block, block, s.as_mut()))
+        });
+    }
 
     let params = SmoothParams { rtol: 6e-6, atol: 6e-6, output: Output::Times(vec![1.5]), ..Default::default() };
     let solver = SmoothSolver::new(&ring, cube(2, 129)?, params)?;

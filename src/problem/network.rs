@@ -3,7 +3,7 @@
 use super::error::ProblemError;
 use super::resolve::DataColumns;
 use super::spec::PriorSpec;
-use hjbridge_model::network::{Network, Prediction};
+use hjbridge_model::network::{Network, NetworkParams};
 use hjbridge_model::{ModelError, NetworkScore, Schedule};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,24 +19,20 @@ pub(super) fn network_score(
     dim: Option<usize>,
     data: Option<&DataColumns>,
 ) -> Result<Option<Arc<NetworkScore>>, ProblemError> {
-    let PriorSpec::Network { file, predicts, .. } = spec else { return Ok(None) };
+    let PriorSpec::Network { file, predicts, inputs, bandwidth, tau_min, .. } = spec else { return Ok(None) };
     let path = directory.join(file);
     if !path.is_file() {
         return Err(ProblemError::invalid("prior.file", path.display(), "no such file"));
     }
     let named = |e: ModelError| ProblemError::invalid("prior.file", path.display(), e.to_string());
-    let network = Network::read(&path).map_err(named)?;
-    if let Some(said) = predicts.filter(|p| *p != network.predicts()) {
-        let name = |p: Prediction| format!("{p:?}").to_lowercase();
-        let allowed = format!("the file says \"{}\"", name(network.predicts()));
-        return Err(ProblemError::invalid("prior.predicts", format!("\"{}\"", name(said)), allowed));
-    }
+    let params = NetworkParams { predicts: *predicts, inputs: *inputs, bandwidth: *bandwidth, tau_min: *tau_min };
+    let network = Network::read(&path, &params).map_err(named)?;
+    network.check(&params).map_err(|e| e.within("prior"))?;
     if let Some(dim) = dim.filter(|d| *d != network.dim()) {
         let allowed = format!("the network has {} dimensions", network.dim());
         return Err(ProblemError::invalid("prior.reference", format!("{dim} dimensions"), allowed));
     }
-    if let Some(data) = data {
-        let (center, scale) = network.standardization();
+    if let (Some(data), Some((center, scale))) = (data, network.standardization()) {
         let map = &data.map;
         let far = |i: usize| {
             (center[i] - map.center[i]).abs() > SAME_UNITS * map.scale[i] || (scale[i] / map.scale[i] - 1.0).abs() > SAME_UNITS

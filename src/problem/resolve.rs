@@ -10,8 +10,8 @@ use super::spec::{KlFunctionSpec, KlWeightSpec, PriorSpec, ProblemFile, RegionSp
 use hjbridge_model::exact::{closed_form, tilt};
 use hjbridge_model::law::{Bandwidth, KernelDensity, Standardization};
 use hjbridge_model::{
-    Axis, Bump, FineTuning, Formula, GaussianMixture, KlWeight, Law, ModelError, NetworkScore, QuadraticTerm, Region, Reward,
-    Schedule, TensorGrid,
+    Axis, Bump, FineTuning, Formula, GaussianMixture, KlWeight, Law, ModelError, NetworkScore, QuadraticTerm, Region, Remembered,
+    Reward, Schedule, TensorGrid,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -67,13 +67,16 @@ impl Problem {
             let allowed = "the law that the network stands for: only pift --parametric, on a problem without grid, does without";
             return Err(ProblemError::invalid("prior.reference", "absent", allowed));
         }
-        let Objects { model, data, network } = objects(&mut file, directory)?;
+        let Objects { mut model, data, network } = objects(&mut file, directory)?;
         let dim = model.prior().dim();
         if dim > MOST_DIMENSIONS {
             let allowed = format!("at most {MOST_DIMENSIONS}: the solvers work on grids; pift --parametric needs none");
             return Err(ProblemError::invalid("prior", format!("{dim} dimensions"), allowed));
         }
         let grid = grid(&file.grid, dim, dim, file.time_steps)?;
+        if let Some(network) = &network {
+            model = model.with_score(Arc::new(Remembered::new(network.clone(), grid.clone())))?;
+        }
         check_cut_off(&model, &grid)?;
         check_resolution(&model, &grid)?;
         let compare_on = compare_on(file.compare_on.as_ref(), &grid)?;

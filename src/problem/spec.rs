@@ -4,7 +4,7 @@ use super::error::ProblemError;
 use super::tagged::{split, tagged};
 use hjbridge_model::ClassReward;
 use hjbridge_model::formula::closest_name;
-use hjbridge_model::network::Prediction;
+use hjbridge_model::network::{LevelInput, Prediction};
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -178,11 +178,20 @@ pub enum PriorSpec {
     },
     /// A trained score, and the law that its training approximates.
     Network {
-        /// A safetensors file, path relative to the problem file.
+        /// A safetensors or ONNX file, path relative to the problem file.
         file: String,
         /// What it predicts; absent: as the file says.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         predicts: Option<Prediction>,
+        /// How it is told the noise level; absent: as the file says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inputs: Option<LevelInput>,
+        /// Width of the kernel in training; absent: as the file says, or 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bandwidth: Option<f64>,
+        /// Forward time below which the score stays what it is there; absent: as the file says, or 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tau_min: Option<f64>,
         /// Any other kind of prior: closed forms are those of this law. Only parametric PI-FT does without.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reference: Option<Box<PriorSpec>>,

@@ -9,7 +9,7 @@ fn problem() -> Value {
     edit(
         &shipped("old_faithful_network.json"),
         json!({"prior": {"file": at("pretrained/old_faithful.safetensors"), "reference": {"file": at("old_faithful.csv")}},
-               "grid": {"nodes": [65, 65]}, "time_steps": 32, "scheme": {"route": "monotone"}}),
+               "grid": {"nodes": [49, 49]}, "time_steps": 32, "scheme": {"route": "monotone"}}),
     )
 }
 
@@ -93,6 +93,8 @@ fn files_that_do_not_fit_are_named() {
         (json!({"reference": {"columns": ["eruptions", "wating"]}}), "prior.reference.columns[1] = \"wating\": must be one of"),
         (json!({"reference": {"file": stretched}}), "prior.reference.columns[1] = (center, scale) = ("),
         (json!({"reference": problem()["prior"]}), "prior.reference.kind = network"),
+        (json!({"inputs": "y,t"}), "prior.inputs = \"y,t\": the file says \"y,log_snr\""),
+        (json!({"bandwidth": 0.1}), "prior.bandwidth = 0.1: the file says 0.2"),
     ] {
         let run = desk.run("solve", &edit(&problem(), json!({"prior": change.clone()})), &[]);
         assert_eq!(run.code, 2, "{change}: {}", run.stderr);
@@ -102,4 +104,13 @@ fn files_that_do_not_fit_are_named() {
     let run = desk.run("bridge", &problem(), &[]);
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert!(run.stderr.contains("bridge measures orders"), "{}", run.stderr);
+}
+
+#[cfg(not(feature = "onnx"))]
+#[test]
+fn onnx_files_need_the_feature() {
+    let file = root().join("data/pretrained/old_faithful.onnx");
+    let run = Desk::new().run("solve", &edit(&problem(), json!({"prior": {"file": file}})), &[]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("build with `--features onnx`"), "{}", run.stderr);
 }

@@ -29,8 +29,8 @@ pub use fine_tuning::{FineTuning, InitialLaw, NoisedScore};
 pub use formula::{Formula, FormulaError};
 pub use formulated::{CostFormula, DiffusionFormulas, FormulaDiffusion, FormulaField, MatrixFormula};
 pub use grid::{
-    Axis, CubicSpline, Extrapolation, GaussianSmoothing, GridFunction, Interpolation, LinearInterpolant, Region, TableFeedback,
-    TensorGrid,
+    Axis, CubicSpline, Extrapolation, GaussianSmoothing, GridFunction, Interpolation, LinearInterpolant, Region, Remembered,
+    TableFeedback, TensorGrid,
 };
 pub use kl::KlWeight;
 pub use law::{GaussianMixture, Law};

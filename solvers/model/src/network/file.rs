@@ -1,10 +1,10 @@
 //! Networks from safetensors files.
 
-use super::perceptron::{Activation, Layer};
-use super::{LevelInput, Network, Prediction};
+use super::metadata::{Convention, Metadata};
+use super::perceptron::{Activation, Layer, Perceptron};
+use super::{Body, Network, NetworkParams};
 use crate::error::ModelError;
 use safetensors::{Dtype, SafeTensors};
-use std::collections::HashMap;
 
 const FORMAT: &str = "hjbridge-network-1";
 
@@ -12,7 +12,7 @@ const FORMAT: &str = "hjbridge-network-1";
 const MOST_LAYERS: usize = 1000;
 const MOST_WIDE: usize = 1 << 20;
 
-pub(super) fn load(bytes: &[u8]) -> Result<Network, ModelError> {
+pub(super) fn load(bytes: &[u8], params: &NetworkParams) -> Result<Network, ModelError> {
     let broken =
         |e: safetensors::SafeTensorError| ModelError::invalid("network", "the file's bytes", format!("no safetensors file: {e}"));
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
@@ -26,24 +26,8 @@ pub(super) fn load(bytes: &[u8]) -> Result<Network, ModelError> {
         "activation",
         &[("silu", Activation::Silu), ("tanh", Activation::Tanh), ("relu", Activation::Relu), ("gelu", Activation::Gelu)],
     )?;
-    let input = metadata.choice(
-        "inputs",
-        &[("y,log_snr", LevelInput::LogSnr), ("y,sigma", LevelInput::Sigma), ("y,tau", LevelInput::Tau), ("y,t", LevelInput::T)],
-    )?;
     let fourier = metadata.choice("embedding", &[("plain", false), ("fourier", true)])?;
-    let predicts =
-        metadata.choice("predicts", &[("noise", Prediction::Noise), ("score", Prediction::Score), ("x0", Prediction::X0)])?;
-    let bandwidth = metadata.number("bandwidth", 0.0)?;
-    let tau_min = metadata.number("tau_min", 0.0)?;
-    let singular = predicts != Prediction::Score || input == LevelInput::LogSnr;
-    if singular && bandwidth == 0.0 && tau_min == 0.0 {
-        let allowed = "must be positive for this prediction: without a bandwidth it is singular at tau = 0";
-        return Err(ModelError::invalid("metadata `tau_min`", tau_min, allowed));
-    }
-    let trained_on = match input {
-        LevelInput::Tau | LevelInput::T => Some((metadata.positive("horizon")?, metadata.positive("noise")?)),
-        LevelInput::LogSnr | LevelInput::Sigma => None,
-    };
+    let convention = Convention::read(&metadata, params, false)?;
 
     let frequencies = if fourier { Some(tensors.read("embedding.frequencies", &[None])?.1) } else { None };
     let embedded = frequencies.as_ref().map_or(1, |f| 2 * f.len());
@@ -70,58 +54,8 @@ pub(super) fn load(bytes: &[u8]) -> Result<Network, ModelError> {
     if let Some(i) = scale.iter().position(|s| *s <= 0.0) {
         return Err(ModelError::invalid(format!("tensor `scale`[{i}]"), scale[i], "must be positive"));
     }
-    Ok(Network {
-        dim,
-        layers,
-        level_weights,
-        frequencies,
-        activation,
-        input,
-        predicts,
-        bandwidth,
-        tau_min,
-        trained_on,
-        center,
-        scale,
-    })
-}
-
-/// The texts of a file.
-struct Metadata(HashMap<String, String>);
-
-impl Metadata {
-    fn get(&self, name: &str, allowed: &str) -> Result<&str, ModelError> {
-        let missing = || ModelError::invalid(format!("metadata `{name}`"), "absent", allowed);
-        self.0.get(name).map(String::as_str).ok_or_else(missing)
-    }
-
-    fn choice<V: Copy>(&self, name: &str, known: &[(&str, V)]) -> Result<V, ModelError> {
-        let names: Vec<&str> = known.iter().map(|(n, _)| *n).collect();
-        let allowed = format!("must be {}", names.join(" | "));
-        let found = self.get(name, &allowed)?;
-        let value = known.iter().find(|(n, _)| *n == found).map(|(_, v)| *v);
-        value.ok_or_else(|| ModelError::invalid(format!("metadata `{name}`"), found, allowed))
-    }
-
-    fn count(&self, name: &str, most: usize) -> Result<usize, ModelError> {
-        let allowed = format!("must be a whole number from 1 to {most}");
-        let found = self.get(name, &allowed)?;
-        let value = found.parse().ok().filter(|n| (1..=most).contains(n));
-        value.ok_or_else(|| ModelError::invalid(format!("metadata `{name}`"), found, allowed))
-    }
-
-    fn number(&self, name: &str, default: f64) -> Result<f64, ModelError> {
-        let Some(found) = self.0.get(name) else { return Ok(default) };
-        let value = found.parse::<f64>().ok().filter(|x| x.is_finite() && *x >= 0.0);
-        value.ok_or_else(|| ModelError::invalid(format!("metadata `{name}`"), found, "must be a finite number, at least 0"))
-    }
-
-    fn positive(&self, name: &str) -> Result<f64, ModelError> {
-        let allowed = "must be a positive number: that of the training, for a network that is told the time";
-        let found = self.get(name, allowed)?;
-        let value = found.parse::<f64>().ok().filter(|x| x.is_finite() && *x > 0.0);
-        value.ok_or_else(|| ModelError::invalid(format!("metadata `{name}`"), found, allowed))
-    }
+    let body = Body::Perceptron(Perceptron { layers, level_weights, frequencies, activation });
+    Ok(Network { dim, body, convention, standardization: Some((center, scale)) })
 }
 
 /// The numbers of a file.
@@ -169,6 +103,7 @@ pub(super) fn write(tensors: &[(&str, &[usize], &[f64])], metadata: &[(&str, &st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::{LevelInput, Prediction};
 
     const METADATA: [(&str, &str); 8] = [
         ("format", FORMAT),
@@ -201,15 +136,19 @@ mod tests {
 
     #[test]
     fn a_file_is_what_it_says() {
-        let n = load(&bytes(&tensors(), &METADATA)).unwrap();
+        let n = load(&bytes(&tensors(), &METADATA), &NetworkParams::default()).unwrap();
         assert_eq!((n.dim(), n.parameters(), n.predicts(), n.bandwidth()), (2, 23, Prediction::Noise, 0.2));
-        assert_eq!(n.level_weights, [2.0, 3.0, 6.0, 7.0, 10.0, 11.0]);
-        assert_eq!(n.standardization(), (&[0.0, 0.0][..], &[2.0, 3.0][..]));
+        assert_eq!(n.standardization(), Some((&[0.0, 0.0][..], &[2.0, 3.0][..])));
+        match n.body {
+            Body::Perceptron(p) => assert_eq!(p.level_weights, [2.0, 3.0, 6.0, 7.0, 10.0, 11.0]),
+            #[cfg(feature = "onnx")]
+            Body::Onnx(_) => unreachable!(),
+        }
     }
 
     #[test]
     fn errors_name_the_metadata_or_the_tensor() {
-        let message = |b: &[u8]| load(b).unwrap_err().to_string();
+        let message = |b: &[u8]| load(b, &NetworkParams::default()).unwrap_err().to_string();
         let edited = |name: &str, value: Option<&'static str>| {
             let mut m: Vec<_> = METADATA.iter().copied().filter(|(n, _)| *n != name).collect();
             let owned = name.to_string();
@@ -250,11 +189,41 @@ mod tests {
     }
 
     #[test]
+    fn params_say_what_the_file_leaves_out_and_nothing_else() {
+        let params = NetworkParams {
+            predicts: Some(Prediction::X0),
+            inputs: Some(LevelInput::Sigma),
+            bandwidth: Some(0.25),
+            tau_min: None,
+        };
+        let kept: Vec<_> = METADATA.iter().copied().filter(|(n, _)| !["predicts", "inputs", "bandwidth"].contains(n)).collect();
+        let n = load(&bytes(&tensors(), &kept), &params).unwrap();
+        assert_eq!((n.predicts(), n.level_input(), n.bandwidth()), (Prediction::X0, LevelInput::Sigma, 0.25));
+        assert!(n.check(&params).is_ok());
+        let n = load(&bytes(&tensors(), &METADATA), &params).unwrap();
+        assert_eq!(n.bandwidth(), 0.2);
+        for (params, expected) in [
+            (
+                NetworkParams { predicts: Some(Prediction::X0), ..Default::default() },
+                "predicts = \"x0\": the file says \"noise\"",
+            ),
+            (
+                NetworkParams { inputs: Some(LevelInput::T), ..Default::default() },
+                "inputs = \"y,t\": the file says \"y,log_snr\"",
+            ),
+            (NetworkParams { bandwidth: Some(0.3), ..Default::default() }, "bandwidth = 0.3: the file says 0.2"),
+            (NetworkParams { tau_min: Some(0.3), ..Default::default() }, "tau_min = 0.3: the file says 0"),
+        ] {
+            assert_eq!(n.check(&params).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
     fn damaged_bytes_are_an_error() {
         let whole = bytes(&tensors(), &METADATA);
         for n in [0, 7, 8, 100, whole.len() - 1] {
-            assert!(load(&whole[..n]).unwrap_err().to_string().contains("no safetensors file"), "{n}");
+            assert!(load(&whole[..n], &NetworkParams::default()).unwrap_err().to_string().contains("no safetensors file"), "{n}");
         }
-        assert!(load(&[0xff; 64]).is_err());
+        assert!(load(&[0xff; 64], &NetworkParams::default()).is_err());
     }
 }

@@ -11,9 +11,9 @@
 //! At tau -> 0 without a kernel sigma vanishes: the file then has a time tau_min, and for tau < tau_min the score at tau_min is
 //! used.
 //!
-//! # The file
+//! # Safetensors files
 //!
-//! A safetensors file with tensors in F32 or F64 (the arithmetic is in f64) and text metadata:
+//! A multilayer perceptron: a safetensors file with tensors in F32 or F64 (the arithmetic is in f64) and text metadata:
 //!
 //! | metadata | meaning |
 //! |---|---|
@@ -33,8 +33,29 @@
 //! | `layers.0.weight`, ..., `layers.0.bias`, ... | outputs x inputs; outputs. Inputs of the first layer: y, then the embedded level |
 //! | `embedding.frequencies` | K, with `fourier` |
 //! | `center`, `scale` | d; data = center + scale * y at tau = 0 (default 0 and 1) |
+//!
+//! `inputs`, `predicts`, `bandwidth` and `tau_min` may be left out of the file and given as [`NetworkParams`].
+//!
+//! # ONNX files
+//!
+//! With the feature `onnx`, evaluated by the crate tract **in 32-bit floats**. One input of shape batch x (d + 1), the level last, or
+//! two: batch x d, and the level as a number or a tensor of shape 1, batch, 1 x 1 or batch x 1. One output, batch x d. The length
+//! of the batch may be fixed or free; all tensors are float32. Weights must be in the file or next to it.
+//!
+//! The file's metadata may have `inputs`, `predicts`, `bandwidth`, `tau_min`, `horizon` and `noise` as above, and `center` and
+//! `scale` as numbers separated by commas. What is absent and not in [`NetworkParams`] either has the default above; with `y,tau`
+//! and `y,t` the schedule is compared with that of the training only where the file has `horizon` and `noise`, and the data's
+//! standardisation only where it has `center` and `scale`.
+//!
+//! The score at a point depends on that point alone, bit for bit, not on the block or thread in which it is evaluated; tract chooses
+//! its kernels (fused multiply-add among them) by processor, so that other processors differ by rounding. J v and J'p, which
+//! training through the chain needs, are differences: tract has no derivatives. J'p takes 2d evaluations for each point, with an
+//! error of about 1e-4 relative; a network to be differentiated much is better given as safetensors.
 
 mod file;
+mod metadata;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod perceptron;
 mod score;
 
@@ -42,7 +63,8 @@ pub use perceptron::Activation;
 pub use score::{NetworkScore, NetworkSlice};
 
 use crate::error::ModelError;
-use perceptron::Layer;
+use metadata::Convention;
+use perceptron::Perceptron;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -59,57 +81,96 @@ pub enum Prediction {
 }
 
 /// How a network is told the noise level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LevelInput {
     /// log(e^2 / sigma^2).
+    #[serde(rename = "y,log_snr")]
     LogSnr,
     /// sigma.
+    #[serde(rename = "y,sigma")]
     Sigma,
     /// Forward time.
+    #[serde(rename = "y,tau")]
     Tau,
     /// Generation time.
+    #[serde(rename = "y,t")]
     T,
+}
+
+/// What is said about a network besides its file, where the file is silent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NetworkParams {
+    /// What it predicts.
+    pub predicts: Option<Prediction>,
+    /// How it is told the noise level.
+    pub inputs: Option<LevelInput>,
+    /// h.
+    pub bandwidth: Option<f64>,
+    /// The forward time below which the score stays what it is there.
+    pub tau_min: Option<f64>,
 }
 
 /// A trained network, as its file describes it.
 #[derive(Clone, Debug)]
 pub struct Network {
     dim: usize,
-    /// The first one has the state's columns only.
-    layers: Vec<Layer>,
-    /// The columns of the first layer that see the embedded level, row after row.
-    level_weights: Vec<f64>,
-    frequencies: Option<Vec<f64>>,
-    activation: Activation,
-    input: LevelInput,
-    predicts: Prediction,
-    bandwidth: f64,
-    tau_min: f64,
-    /// T and int_0^T b of the training.
-    trained_on: Option<(f64, f64)>,
-    center: Vec<f64>,
-    scale: Vec<f64>,
+    body: Body,
+    convention: Convention,
+    standardization: Option<(Vec<f64>, Vec<f64>)>,
+}
+
+/// What evaluates it.
+#[derive(Clone, Debug)]
+enum Body {
+    Perceptron(Perceptron),
+    #[cfg(feature = "onnx")]
+    Onnx(std::sync::Arc<onnx::Graph>),
 }
 
 impl Network {
-    /// Read a safetensors file.
+    /// Read a file: ONNX where its name ends in `.onnx`, safetensors otherwise.
     ///
     /// # Errors
-    /// A file that cannot be read, and all of [`Network::from_bytes`].
-    pub fn read(path: &Path) -> Result<Self, ModelError> {
+    /// A file that cannot be read; an ONNX file without the feature `onnx`; all of [`Network::from_bytes`] and
+    /// [`Network::from_onnx`].
+    pub fn read(path: &Path, params: &NetworkParams) -> Result<Self, ModelError> {
         let bytes =
             std::fs::read(path).map_err(|e| ModelError::invalid("file", path.display(), format!("cannot be read: {e}")))?;
-        Network::from_bytes(&bytes)
+        if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) {
+            return Network::from_bytes(&bytes, params);
+        }
+        #[cfg(feature = "onnx")]
+        return Network::from_onnx(&bytes, path.parent(), params);
+        #[cfg(not(feature = "onnx"))]
+        Err(ModelError::invalid("file", path.display(), "this build does not read ONNX files: build with `--features onnx`"))
     }
 
     /// From the bytes of a safetensors file.
     ///
     /// # Errors
-    /// Bytes in another format; metadata that are missing or not allowed, by name; a tensor that is missing, of another type or
-    /// shape, or with a number that is not finite, by name.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
-        file::load(bytes)
+    /// Bytes in another format; metadata that are missing (and not in `params`) or not allowed, by name; a tensor that is
+    /// missing, of another type or shape, or with a number that is not finite, by name.
+    pub fn from_bytes(bytes: &[u8], params: &NetworkParams) -> Result<Self, ModelError> {
+        file::load(bytes, params)
+    }
+
+    /// From the bytes of an ONNX file; tensors kept in files of their own are looked for in `directory`.
+    ///
+    /// # Errors
+    /// Bytes in another format; metadata that are missing (and not in `params`) or not allowed, by name; an operator that is not
+    /// supported, with its node; an input, output or weight of another type or shape, or with a number that is not finite, by
+    /// name.
+    #[cfg(feature = "onnx")]
+    pub fn from_onnx(bytes: &[u8], directory: Option<&Path>, params: &NetworkParams) -> Result<Self, ModelError> {
+        onnx::load(bytes, directory, params)
+    }
+
+    /// Check that `params` say nothing else than the file.
+    ///
+    /// # Errors
+    /// The first that does, by its name.
+    pub fn check(&self, params: &NetworkParams) -> Result<(), ModelError> {
+        self.convention.check(params)
     }
 
     /// d.
@@ -119,31 +180,35 @@ impl Network {
 
     /// What it predicts.
     pub fn predicts(&self) -> Prediction {
-        self.predicts
+        self.convention.predicts
     }
 
     /// How it is told the noise level.
     pub fn level_input(&self) -> LevelInput {
-        self.input
+        self.convention.input
     }
 
     /// h, the width of the kernel in training.
     pub fn bandwidth(&self) -> f64 {
-        self.bandwidth
+        self.convention.bandwidth
     }
 
     /// The forward time below which the score stays what it is there.
     pub fn tau_min(&self) -> f64 {
-        self.tau_min
+        self.convention.tau_min
     }
 
-    /// Centre and scale of the data: data = center + scale * model.
-    pub fn standardization(&self) -> (&[f64], &[f64]) {
-        (&self.center, &self.scale)
+    /// Centre and scale of the data: data = center + scale * model. None when the file does not say.
+    pub fn standardization(&self) -> Option<(&[f64], &[f64])> {
+        self.standardization.as_ref().map(|(center, scale)| (&center[..], &scale[..]))
     }
 
     /// Number of weights and biases.
     pub fn parameters(&self) -> usize {
-        self.level_weights.len() + self.layers.iter().map(Layer::parameters).sum::<usize>()
+        match &self.body {
+            Body::Perceptron(p) => p.parameters(),
+            #[cfg(feature = "onnx")]
+            Body::Onnx(graph) => graph.parameters(),
+        }
     }
 }

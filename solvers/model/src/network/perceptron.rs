@@ -11,11 +11,12 @@ use serde::Serialize;
 /// Points evaluated together.
 pub(super) const LANES: usize = 64;
 
-/// Outputs that are summed together.
-const ROWS: usize = 4;
+/// Points whose sums are kept in registers: with [`ROWS`] the block that compilers keep there for every instruction set. Twice either
+/// number runs ten times slower with AVX-512 (benches/README.md, section "network").
+const WIDTH: usize = 8;
 
-/// Inputs that are added together.
-const TERMS: usize = 4;
+/// Sums kept in registers for each of them.
+const ROWS: usize = 4;
 
 /// A number for each point of a block.
 pub(super) type Lane = [f64; LANES];
@@ -98,6 +99,34 @@ impl Layer {
     }
 }
 
+/// Layers and the embedding of the level before them.
+#[derive(Clone, Debug)]
+pub(super) struct Perceptron {
+    /// The first one has the state's columns only.
+    pub layers: Vec<Layer>,
+    /// The columns of the first layer that see the embedded level, row after row.
+    pub level_weights: Vec<f64>,
+    pub frequencies: Option<Vec<f64>>,
+    pub activation: Activation,
+}
+
+impl Perceptron {
+    pub fn parameters(&self) -> usize {
+        self.level_weights.len() + self.layers.iter().map(Layer::parameters).sum::<usize>()
+    }
+
+    /// The first layer's biases with the level in them.
+    pub fn biases(&self, level: f64) -> Vec<f64> {
+        let embedded: Vec<f64> = match &self.frequencies {
+            None => vec![level],
+            Some(f) => f.iter().map(|f| (f * level).sin()).chain(f.iter().map(|f| (f * level).cos())).collect(),
+        };
+        (self.layers[0].biases.iter().zip(self.level_weights.chunks(embedded.len())))
+            .map(|(b, row)| row.iter().zip(&embedded).fold(*b, |sum, (w, x)| sum + w * x))
+            .collect()
+    }
+}
+
 /// What is asked of a block besides the value.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted<'a> {
@@ -118,9 +147,12 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(layers: &[Layer]) -> Self {
+    pub fn new(layers: &[Layer], wanted: Wanted<'_>) -> Self {
         let widest = layers.iter().map(|l| l.inputs.max(l.outputs)).max().unwrap_or(0);
-        let hidden = layers.iter().skip(1).map(|l| l.inputs).sum();
+        let hidden = match wanted {
+            Wanted::Value => 0,
+            _ => layers.iter().skip(1).map(|l| l.inputs).sum(),
+        };
         Scratch { values: [vec![[0.0; LANES]; widest], vec![[0.0; LANES]; widest]], slopes: vec![[0.0; LANES]; hidden] }
     }
 }
@@ -134,7 +166,7 @@ pub(super) fn evaluate(
     wanted: Wanted<'_>,
     mut out: PointsMut<'_>,
 ) {
-    let mut scratch = Scratch::new(layers);
+    let mut scratch = Scratch::new(layers, wanted);
     for start in (0..x.len()).step_by(LANES) {
         let range = start..x.len().min(start + LANES);
         let wanted = match wanted {
@@ -254,30 +286,35 @@ fn product(m: &[f64], inputs: usize, biases: Option<&[f64]>, x: &[Lane], out: &m
     }
 }
 
-/// R sums for every lane. [`TERMS`] inputs at a time, because a loop over all lanes is one that compilers turn into vectors: a
-/// shorter one is unrolled first and stays scalar.
 #[inline(always)]
 fn rows<const R: usize>(m: [&[f64]; R], bias: [f64; R], x: &[Lane], out: &mut [Lane]) {
-    let mut sum = bias.map(|b| [b; LANES]);
-    let (groups, rest) = x.as_chunks::<TERMS>();
-    for (g, [x0, x1, x2, x3]) in groups.iter().enumerate() {
-        let a: [[f64; TERMS]; R] = std::array::from_fn(|r| std::array::from_fn(|f| m[r][g * TERMS + f]));
-        for j in 0..LANES {
-            for r in 0..R {
-                let [a0, a1, a2, a3] = a[r];
-                sum[r][j] = (((sum[r][j] + a0 * x0[j]) + a1 * x1[j]) + a2 * x2[j]) + a3 * x3[j];
-            }
+    for part in 0..LANES / WIDTH {
+        let sum = sums(m, bias, x, part);
+        for r in 0..R {
+            out[r].as_chunks_mut::<WIDTH>().0[part] = sum[r];
         }
     }
-    for (f, x) in rest.iter().enumerate() {
-        let a: [f64; R] = std::array::from_fn(|r| m[r][groups.len() * TERMS + f]);
-        for j in 0..LANES {
-            for r in 0..R {
+}
+
+#[inline(always)]
+fn sums<const R: usize>(m: [&[f64]; R], bias: [f64; R], x: &[Lane], part: usize) -> [[f64; WIDTH]; R] {
+    let mut sum = [[0.0; WIDTH]; R];
+    for r in 0..R {
+        sum[r] = [bias[r]; WIDTH];
+    }
+    for (f, x) in x.iter().enumerate() {
+        let x = &x.as_chunks::<WIDTH>().0[part];
+        let mut a = [0.0; R];
+        for r in 0..R {
+            a[r] = m[r][f];
+        }
+        for r in 0..R {
+            for j in 0..WIDTH {
                 sum[r][j] += a[r] * x[j];
             }
         }
     }
-    out[..R].copy_from_slice(&sum);
+    sum
 }
 
 #[cfg(test)]
@@ -387,7 +424,7 @@ mod tests {
                 {
                     let results = InstructionSet::ALL.map(|set| {
                         let mut out = PointBlock::zeros(dim, n);
-                        let mut scratch = Scratch::new(&layers);
+                        let mut scratch = Scratch::new(&layers, wanted);
                         let first = &layers[0].biases;
                         let (x, out_) = (x.as_points(), out.as_mut());
                         dispatch_on(

@@ -1,12 +1,23 @@
 //! The score that a network stands for under a schedule.
 
-use super::perceptron::{Wanted, evaluate};
-use super::{LevelInput, Network, Prediction};
+#[cfg(feature = "onnx")]
+use super::onnx::Graph;
+use super::perceptron::{Perceptron, Wanted, evaluate};
+use super::{Body, LevelInput, Network, Prediction};
 use crate::error::ModelError;
 use crate::field::{Feedback, VectorField};
-use crate::points::{Points, PointsMut};
+use crate::points::{PointBlock, Points, PointsMut};
 use crate::schedule::Schedule;
 use std::sync::Arc;
+
+/// Distance of the points of a difference from their middle, in sigma: the data's features are not narrower than that. Errors of
+/// 6e-8 / 0.01 by rounding and (0.01)^2 / 6 by truncation, relative.
+#[cfg(feature = "onnx")]
+const DIFFERENCE: f64 = 0.01;
+
+/// The least such distance.
+#[cfg(feature = "onnx")]
+const LEAST_DIFFERENCE: f64 = 1e-3;
 
 /// s(t, y) by a network.
 #[derive(Clone, Debug)]
@@ -22,17 +33,37 @@ impl NetworkScore {
     /// A network told the time that was trained under another schedule; a tau_min beyond the horizon.
     pub fn new(network: Arc<Network>, schedule: Schedule) -> Result<Self, ModelError> {
         let (horizon, noise) = (schedule.horizon(), schedule.remaining(0.0));
-        if let Some((t, b)) = network.trained_on {
+        if let Some((t, b)) = network.convention.trained_on {
             let differ = |a: f64, b: f64| (a - b).abs() > 1e-6 * b;
             if differ(horizon, t) || differ(noise, b) {
                 let allowed = format!("the network was trained with horizon {t} and int b = {b}");
                 return Err(ModelError::invalid("schedule", format!("horizon {horizon}, int b = {noise}"), allowed));
             }
         }
-        if network.tau_min >= horizon {
-            return Err(ModelError::invalid("tau_min", network.tau_min, format!("must be below the horizon {horizon}")));
+        if network.tau_min() >= horizon {
+            return Err(ModelError::invalid("tau_min", network.tau_min(), format!("must be below the horizon {horizon}")));
         }
-        Ok(NetworkScore { network, schedule })
+        let score = NetworkScore { network, schedule };
+        score.check_finite()?;
+        Ok(score)
+    }
+
+    /// Evaluate at the origin and at some points around it, at the ends and in the middle of the generation.
+    fn check_finite(&self) -> Result<(), ModelError> {
+        let (d, horizon) = (self.network.dim, self.schedule.horizon());
+        let mut x = PointBlock::zeros(d, 3);
+        for i in 0..d {
+            x.as_mut().coord_mut(i)[1..].copy_from_slice(&[1.0, -1.0]);
+        }
+        for t in [0.0, 0.5 * horizon, horizon] {
+            let mut s = PointBlock::zeros(d, 3);
+            self.slice(t).eval(x.as_points(), s.as_mut());
+            if let Some(k) = s.data().iter().position(|s| !s.is_finite()) {
+                let (i, at) = (k / 3, ["the origin", "(1, ..., 1)", "(-1, ..., -1)"][k % 3]);
+                return Err(ModelError::invalid(format!("score[{i}] at t = {t}, {at}"), s.data()[k], "must be finite"));
+            }
+        }
+        Ok(())
     }
 
     /// The network.
@@ -43,30 +74,29 @@ impl NetworkScore {
     /// The score at time t.
     pub fn slice(&self, t: f64) -> NetworkSlice<'_> {
         let (n, horizon) = (&*self.network, self.schedule.horizon());
-        let tau = (horizon - t).max(n.tau_min);
+        let c = &n.convention;
+        let tau = (horizon - t).max(c.tau_min);
         let remaining = self.schedule.remaining(horizon - tau);
         let e = (-0.5 * remaining).exp();
         // 1 - e^2 without cancellation
-        let variance = (e * n.bandwidth).powi(2) - (-remaining).exp_m1();
-        let level = match n.input {
+        let variance = (e * c.bandwidth).powi(2) - (-remaining).exp_m1();
+        let level = match c.input {
             LevelInput::LogSnr => -remaining - variance.ln(),
             LevelInput::Sigma => variance.sqrt(),
             LevelInput::Tau => tau,
             LevelInput::T => horizon - tau,
         };
-        let embedded: Vec<f64> = match &n.frequencies {
-            None => vec![level],
-            Some(f) => f.iter().map(|f| (f * level).sin()).chain(f.iter().map(|f| (f * level).cos())).collect(),
-        };
-        let biases = (n.layers[0].biases.iter().zip(n.level_weights.chunks(embedded.len())))
-            .map(|(b, row)| row.iter().zip(&embedded).fold(*b, |sum, (w, x)| sum + w * x))
-            .collect();
-        let (gain, pull) = match n.predicts {
+        let (gain, pull) = match c.predicts {
             Prediction::Score => (1.0, 0.0),
             Prediction::Noise => (-1.0 / variance.sqrt(), 0.0),
             Prediction::X0 => (e / variance, -1.0 / variance),
         };
-        NetworkSlice { network: n, biases, gain, pull }
+        let prepared = match &n.body {
+            Body::Perceptron(p) => Prepared::Perceptron(p, p.biases(level)),
+            #[cfg(feature = "onnx")]
+            Body::Onnx(graph) => Prepared::Onnx { graph, level, step: (DIFFERENCE * variance.sqrt()).max(LEAST_DIFFERENCE) },
+        };
+        NetworkSlice { prepared, gain, pull }
     }
 }
 
@@ -85,11 +115,19 @@ impl Feedback for NetworkScore {
 /// A network's score at one time: s = gain * network(y) + pull * y.
 #[derive(Clone, Debug)]
 pub struct NetworkSlice<'a> {
-    network: &'a Network,
-    /// Of the first layer, with the level in them.
-    biases: Vec<f64>,
+    prepared: Prepared<'a>,
     gain: f64,
     pull: f64,
+}
+
+/// What evaluates it.
+#[derive(Clone, Debug)]
+enum Prepared<'a> {
+    /// With the first layer's biases, which have the level in them.
+    Perceptron(&'a Perceptron, Vec<f64>),
+    /// `step` is that of differences.
+    #[cfg(feature = "onnx")]
+    Onnx { graph: &'a Graph, level: f64, step: f64 },
 }
 
 impl NetworkSlice<'_> {
@@ -100,8 +138,15 @@ impl NetworkSlice<'_> {
 
     /// gain * (what is wanted of the network) + pull * `other`.
     fn combine(&self, x: Points<'_>, wanted: Wanted<'_>, other: Points<'_>, mut out: PointsMut<'_>) {
-        let n = self.network;
-        evaluate(&n.layers, n.activation, &self.biases, x, wanted, out.reborrow());
+        match &self.prepared {
+            Prepared::Perceptron(n, biases) => evaluate(&n.layers, n.activation, biases, x, wanted, out.reborrow()),
+            #[cfg(feature = "onnx")]
+            Prepared::Onnx { graph, level, step } => match wanted {
+                Wanted::Value => graph.evaluate(*level, x, out.reborrow()),
+                Wanted::Tangent(v) => graph.tangent(*level, *step, x, v, out.reborrow()),
+                Wanted::Cotangent(p) => graph.cotangent(*level, *step, x, p, out.reborrow()),
+            },
+        }
         for i in 0..out.dim() {
             for (o, y) in out.coord_mut(i).iter_mut().zip(other.coord(i)) {
                 *o = self.gain * *o + self.pull * y;
@@ -123,8 +168,10 @@ impl VectorField for NetworkSlice<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fine_tuning::NoisedScore;
+    use crate::law::GaussianMixture;
+    use crate::network::NetworkParams;
     use crate::network::file::write;
-    use crate::points::PointBlock;
 
     /// A linear network z = w y + a (level) + c in R^1, whose score is then known.
     fn linear(w: f64, a: f64, c: f64, metadata: &[(&str, &str)]) -> Result<Network, ModelError> {
@@ -136,7 +183,10 @@ mod tests {
             ("embedding", "plain"),
         ];
         all.extend(metadata);
-        Network::from_bytes(&write(&[("layers.0.weight", &[1, 2], &[w, a]), ("layers.0.bias", &[1], &[c])], &all))
+        Network::from_bytes(
+            &write(&[("layers.0.weight", &[1, 2], &[w, a]), ("layers.0.bias", &[1], &[c])], &all),
+            &NetworkParams::default(),
+        )
     }
 
     fn at(network: Network, schedule: &Schedule, t: f64, y: f64) -> f64 {
@@ -174,7 +224,6 @@ mod tests {
         }
     }
 
-    /// The score of N(0, v) is linear, and so is its prediction of the noise.
     #[test]
     fn frozen_below_the_least_time() {
         let schedule = Schedule::constant(1.0, 1.0).unwrap();
@@ -187,6 +236,27 @@ mod tests {
         assert!((at(network.clone(), &schedule, 0.75, 0.4) + 0.2 / sigma).abs() > 0.1);
         let late = NetworkScore::new(Arc::new(network), Schedule::constant(0.1, 1.0).unwrap()).unwrap_err().to_string();
         assert!(late.contains("tau_min = 0.125: must be below the horizon 0.1"), "{late}");
+    }
+
+    /// x0 = mu for every y is exact for N(mu, h^2), the kernel around a single data point; s = -y for N(0, 1).
+    #[test]
+    fn scores_of_gaussians_are_exact() {
+        let schedule = Schedule::linear(2.0, 0.5, 5.0).unwrap();
+        let (mu, h) = (0.8, 0.25);
+        let point = linear(0.0, 0.0, mu, &[("inputs", "y,log_snr"), ("predicts", "x0"), ("bandwidth", "0.25")]).unwrap();
+        let normal = linear(-1.0, 0.0, 0.0, &[("inputs", "y,sigma"), ("predicts", "score")]).unwrap();
+        for (network, mean, variance) in [(point, mu, h * h), (normal, 0.0, 1.0)] {
+            let law = GaussianMixture::gaussian(vec![mean], vec![vec![variance]]).unwrap();
+            let exact = NoisedScore::new(law, schedule.clone());
+            for t in [0.0, 0.9, 1.99, 2.0] {
+                for y in [-2.0, 0.1, 3.0] {
+                    let mut expected = [0.0];
+                    exact.at(t).eval(Points::new(&[y], 1), PointsMut::new(&mut expected, 1));
+                    let found = at(network.clone(), &schedule, t, y);
+                    assert!((found - expected[0]).abs() < 1e-12 * expected[0].abs(), "{t} {y}: {found} {expected:?}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -202,7 +272,7 @@ mod tests {
     fn products_with_the_jacobian() {
         let schedule = Schedule::linear(2.0, 0.5, 5.0).unwrap();
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/pretrained/digits.safetensors");
-        let score = NetworkScore::new(Arc::new(Network::read(&path).unwrap()), schedule).unwrap();
+        let score = NetworkScore::new(Arc::new(Network::read(&path, &NetworkParams::default()).unwrap()), schedule).unwrap();
         let (d, n) = (64, 5);
         let fill = |s: f64| {
             let mut b = PointBlock::zeros(d, n);
