@@ -21,7 +21,8 @@ pub enum PiFtError {
     /// The one-step problem max_D { G(m+D) - |D|^2/(2 lam) } is not concave at a node.
     #[error(
         "step {step}: the one-step problem is ill-posed at {point:?}: lam times the largest curvature of E V is \
-         {lam_times_curvature:.6e}, it must stay below 1 at KL weight {beta} (raise kl_weight, or make the reward less convex)"
+         {lam_times_curvature:.6e}, it must stay below 1 at KL weight {beta} (raise kl_weight, or make the reward less convex{hint})",
+        hint = quadrature_hint(*quadrature_nodes)
     )]
     IllPosed {
         /// Step k of the chain.
@@ -32,6 +33,9 @@ pub enum PiFtError {
         lam_times_curvature: f64,
         /// KL weight beta_k.
         beta: f64,
+        /// Quadrature nodes in each direction, where they were given and not chosen by their error: with few of them E V is as
+        /// wavy as V, and the fault can be theirs.
+        quadrature_nodes: Option<usize>,
     },
     /// The inner iteration did not reach its tolerance.
     #[error(
@@ -90,6 +94,10 @@ pub enum PiFtError {
         /// Why not, and what to use.
         reason: String,
     },
+}
+
+fn quadrature_hint(nodes: Option<usize>) -> String {
+    nodes.map_or(String::new(), |n| format!("; if it is neither, {n} quadrature nodes are too few: give more, or none"))
 }
 
 impl PiFtError {

@@ -208,6 +208,7 @@ impl<'a> PiFt<'a> {
             shift_per_control: per_control,
             step: 1.0 - step.alpha,
             rounding: ROUNDING * f64::EPSILON * kernel.lam * size / self.spacing,
+            quadrature_nodes: self.params.quadrature_nodes,
             rho_plus: curvature.plus.all,
             rho_minus: curvature.minus.all,
         };

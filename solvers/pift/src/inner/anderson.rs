@@ -60,8 +60,9 @@ impl History {
     }
 }
 
-/// Write the accelerated update, or the way back to the damped one.
-pub(crate) fn propose(block: &mut NodeBlock, lam: f64, w: f64, depth: usize) {
+/// Write the accelerated update, or the way back to the damped one. A node whose defect is at most `rounding` takes the damped
+/// step: differences of rounding errors point anywhere.
+pub(crate) fn propose(block: &mut NodeBlock, lam: f64, (w, depth): (f64, usize), rounding: f64) {
     plain::propose(block, lam);
     let (d, nodes) = (block.dim, block.len());
     let columns = depth.min(d).max(1);
@@ -75,6 +76,14 @@ pub(crate) fn propose(block: &mut NodeBlock, lam: f64, w: f64, depth: usize) {
         update.as_points().copy_point(j, &mut f);
         let own = j * d..(j + 1) * d;
         let size = f.iter().map(|v| v * v).sum::<f64>().sqrt();
+        if size <= rounding {
+            h.accelerated[j] = false;
+            h.count[j] = 0;
+            h.size[j] = f64::INFINITY;
+            f.iter_mut().for_each(|f| *f *= w);
+            update.as_mut().set_point(j, &f);
+            continue;
+        }
         let shrunk = size < h.size[j];
         if h.accelerated[j] && !shrunk {
             h.accelerated[j] = false;

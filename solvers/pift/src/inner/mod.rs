@@ -140,6 +140,8 @@ pub(crate) struct Problem<'a> {
     pub step: f64,
     /// Rounding of lam grad G.
     pub rounding: f64,
+    /// Quadrature nodes, where they were given.
+    pub quadrature_nodes: Option<usize>,
     /// lam times the extreme curvatures of V_{k+1} over the grid.
     pub rho_plus: f64,
     pub rho_minus: f64,
@@ -258,7 +260,7 @@ impl Problem<'_> {
         match running {
             Running::Plain => plain::propose(block, lam),
             Running::Damped(w) => damped::propose(block, lam, w),
-            Running::Anderson(w, depth) => anderson::propose(block, lam, w, depth),
+            Running::Anderson(w, depth) => anderson::propose(block, lam, (w, depth), self.rounding),
             Running::Newton => block.refused = newton::propose(block, lam).is_err(),
         }
         block.meet(lam);
@@ -305,6 +307,7 @@ impl Problem<'_> {
             point: block.node(node),
             lam_times_curvature: steepness,
             beta: self.kernel.beta,
+            quadrature_nodes: self.quadrature_nodes,
         }
     }
 }

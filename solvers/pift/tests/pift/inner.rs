@@ -264,3 +264,18 @@ fn newton_needs_one_update_on_a_coupled_quadratic() {
     let solution = PiFt::new(&chain, grid, params).unwrap().solve().unwrap();
     assert_eq!(solution.info.steps[0].iterations, 1);
 }
+
+#[test]
+fn a_quadrature_that_is_too_coarse_is_named() {
+    // Well-posed with enough nodes; with four, E V waves like V itself and looks convex somewhere.
+    let problem = mixture();
+    let chain = Ddpm::new(&problem, DdpmParams { steps: 8, ..Default::default() }).unwrap();
+    let solve = |quadrature_nodes| {
+        let params = PiFtParams { quadrature_nodes, ..Default::default() };
+        PiFt::new(&chain, line(-6.0, 6.0, 801), params).unwrap().solve()
+    };
+    let error = solve(Some(4)).unwrap_err();
+    assert!(matches!(error, PiFtError::IllPosed { quadrature_nodes: Some(4), .. }), "{error}");
+    assert!(error.to_string().contains("4 quadrature nodes are too few"), "{error}");
+    assert!(solve(Some(32)).is_ok() && solve(None).is_ok());
+}
