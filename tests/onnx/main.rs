@@ -10,9 +10,7 @@ use Length::{Fixed, Free};
 use desk::{Desk, edit, number, root, shipped};
 use file::{File, Length};
 use hjbridge::model::network::{LevelInput, NetworkParams, Prediction};
-use hjbridge::model::{
-    Feedback, GaussianMixture, ModelError, Network, NetworkScore, NoisedScore, PointBlock, Schedule, VectorField,
-};
+use hjbridge::model::{Feedback, GaussianMixture, ModelError, Network, NetworkScore, NoisedScore, PointBlock, Schedule};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -78,8 +76,8 @@ fn products_with_the_jacobian_are_those_of_the_safetensors_network() {
         let [(a, c), (b, d)] = &both;
         (difference(a, b) / largest(b)).max(difference(c, d) / largest(d))
     });
-    // (0.01)^2 / 6 of the third derivative, on the scale of sigma, and rounding
-    assert!(worst.iter().all(|w| *w < 3e-4), "{worst:?}");
+    // tract's logistic function is good to about 1e-6, which a step of 0.01 sigma magnifies to some 1e-4
+    assert!(worst.iter().all(|w| *w < 1e-3), "{worst:?}");
 }
 
 #[test]
@@ -298,7 +296,7 @@ fn problem(file: &str) -> Value {
     edit(
         &shipped("old_faithful_network.json"),
         json!({"prior": {"file": at(file), "reference": {"file": at("old_faithful.csv")}},
-               "grid": {"nodes": [49, 49]}, "time_steps": 16, "scheme": {"route": "monotone"}}),
+               "grid": {"nodes": [33, 33]}, "time_steps": 8, "scheme": {"route": "monotone"}}),
     )
 }
 

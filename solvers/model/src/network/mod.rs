@@ -50,7 +50,7 @@
 //! The score at a point depends on that point alone, bit for bit, not on the block or thread in which it is evaluated; tract chooses
 //! its kernels (fused multiply-add among them) by processor, so that other processors differ by rounding. J v and J'p, which
 //! training through the chain needs, are differences: tract has no derivatives. J'p takes 2d evaluations for each point, with an
-//! error of about 1e-4 relative; a network to be differentiated much is better given as safetensors.
+//! error of about 4e-4 relative; a network to be differentiated much is better given as safetensors.
 
 mod file;
 mod metadata;
