@@ -1,6 +1,6 @@
 //! The HJB engine on its bars: error, time and memory of each route next to what is asked of it, and next to its alternatives.
 //!
-//!     cargo bench --bench engine                    # every item once, 125 s on two cores at a load of 5
+//!     cargo bench --bench engine                    # every item once, 70 s on two cores
 //!     cargo bench --bench engine -- only ring       # items whose name contains "ring"
 //!     cargo bench --bench engine -- large           # the ring on 513^2 and 1025^2 nodes too
 //!

@@ -40,7 +40,7 @@ pub struct SolveReport {
 pub struct SolveRun {
     /// The report section.
     pub report: SolveReport,
-    /// V and v = U - s at the stored times.
+    /// V at the stored times; from [`solve`] also v = U - s, from [`solve_by_route`] without controls.
     pub solution: ValueFunction,
     /// U at the nodes, component by component, one slice for each time.
     pub controls: Vec<Vec<f64>>,
@@ -54,7 +54,7 @@ impl SolveRun {
     /// The optimal v = U - s as a feedback: cubic in space, linear in time between stored levels.
     ///
     /// # Errors
-    /// A slice that is not finite.
+    /// A solution without v; a slice that is not finite.
     pub fn feedback(&self) -> Result<TableFeedback, RunError> {
         Ok(self.solution.feedback(Interpolation::Cubic, Extrapolation::Linear)?)
     }
@@ -88,20 +88,20 @@ pub fn hjb_params(problem: &Problem, steps: usize) -> HjbParams {
 /// Input that does not fit the solver. A numerical failure is returned inside the run, with the levels finished.
 pub fn solve(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<SolveRun, RunError> {
     let reason = "the solver of rollout and bridge".into();
-    finish(problem, equation(problem, steps, 1).monotone(reason, false, progress))
+    finish(problem, equation(problem, steps, 1).monotone(reason, false, progress), true)
 }
 
 /// Solve by the route of the scheme, with a certificate; `levels` is the number of intervals between stored times where a
-/// route is chosen.
+/// route is chosen. The solution keeps U and not v, which would double the memory.
 ///
 /// # Errors
 /// As [`solve`].
 pub fn solve_by_route(problem: &Problem, levels: usize, progress: &dyn Progress) -> Result<SolveRun, RunError> {
-    finish(problem, equation(problem, problem.file.time_steps, levels).solve(progress))
+    finish(problem, equation(problem, problem.file.time_steps, levels).solve(progress), false)
 }
 
-/// Add the score, compare with the closed form.
-fn finish(problem: &Problem, outcome: Result<Solved, HjbError>) -> Result<SolveRun, RunError> {
+/// Add the score, compare with the closed form; keep v as well, or not.
+fn finish(problem: &Problem, outcome: Result<Solved, HjbError>, keep: bool) -> Result<SolveRun, RunError> {
     let exact = closed_form(&problem.model)?;
     let Solved { times, values, controls: changes, report: route, seconds, failure } = outcome?;
     let failure = failure.map(RunError::from);
@@ -109,7 +109,8 @@ fn finish(problem: &Problem, outcome: Result<Solved, HjbError>) -> Result<SolveR
         Some(e) if times.is_empty() || e.is_input() => return Err(e),
         other => other,
     };
-    let controls = add_score(problem, &times, &changes);
+    let kept = if keep { changes.clone() } else { vec![Vec::new(); times.len()] };
+    let controls = add_score(problem, &times, changes);
     let mut report = SolveReport {
         seconds,
         route,
@@ -138,20 +139,17 @@ fn finish(problem: &Problem, outcome: Result<Solved, HjbError>) -> Result<SolveR
         exact.at(0.0).value(problem.grid.points().as_points(), &mut v0);
         report.objective_exact = Some(initial_mean(problem, &v0));
     }
-    let solution = ValueFunction::new(problem.grid.clone(), problem.dim(), times, values, changes)?;
+    let solution = ValueFunction::new(problem.grid.clone(), if keep { problem.dim() } else { 0 }, times, values, kept)?;
     Ok(SolveRun { report, solution, controls, exact, failure })
 }
 
 /// U = s + v on the nodes, slice by slice.
-fn add_score(problem: &Problem, times: &[f64], changes: &[Vec<f64>]) -> Vec<Vec<f64>> {
+fn add_score(problem: &Problem, times: &[f64], mut changes: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let points = problem.grid.points();
-    times
-        .par_iter()
-        .zip(changes)
-        .map(|(&t, v)| {
-            let mut u = PointBlock::zeros(problem.dim(), points.len());
-            problem.model.score().at(t).eval(points.as_points(), u.as_mut());
-            u.data().iter().zip(v).map(|(s, v)| s + v).collect()
-        })
-        .collect()
+    times.par_iter().zip(&mut changes).for_each(|(&t, v)| {
+        let mut score = PointBlock::zeros(problem.dim(), points.len());
+        problem.model.score().at(t).eval(points.as_points(), score.as_mut());
+        v.iter_mut().zip(score.data()).for_each(|(v, s)| *v += s);
+    });
+    changes
 }

@@ -58,11 +58,23 @@ impl<R> RunState<R> {
         if self.fingerprint != fingerprint {
             return Err(mismatch("it belongs to another problem, feedback, scheme, noise or time grid"));
         }
+        self.check_paths(paths)
+    }
+
+    /// Whether a run of `paths` paths may continue from here: not fewer than there are, and more only after whole blocks.
+    ///
+    /// # Errors
+    /// [`RolloutError::Checkpoint`] with the reason.
+    pub fn check_paths(&self, paths: usize) -> Result<(), RolloutError> {
         let full = self.next_block.saturating_mul(LANES as u64);
-        if self.paths > paths as u64 || self.paths > full || (self.paths != full && self.paths != paths as u64) {
-            return Err(mismatch(&format!("it has {} paths, from which a run of {paths} cannot continue", self.paths)));
-        }
-        Ok(())
+        let reason = if self.paths > paths as u64 || self.paths > full {
+            format!("it has {} paths, more than the {paths} asked for", self.paths)
+        } else if self.paths != full && self.paths != paths as u64 {
+            format!("it has {} paths, which is no multiple of {LANES}: a run of {paths} cannot continue from it", self.paths)
+        } else {
+            return Ok(());
+        };
+        Err(RolloutError::Checkpoint { reason })
     }
 }
 

@@ -4,7 +4,7 @@ use super::reducer::PathReducer;
 use crate::problem::ProblemError;
 use crate::report::{ReportError, atomic};
 use crate::run::RunError;
-use hjbridge_rollout::RunState;
+use hjbridge_rollout::{RolloutError, RunState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -46,12 +46,12 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// A checkpoint at `path`, if any. `run` is all that the figures depend on, but the number of paths.
+    /// A checkpoint at `path`, if any, for this many paths. `run` is all that the figures depend on, but the number of paths.
     ///
     /// # Errors
-    /// With `resume`: no such file, a file of something else, of another run (the first difference is named). Without it: a file
-    /// that is there already.
-    pub fn open(path: Option<&Path>, resume: bool, run: Value) -> Result<Self, RunError> {
+    /// With `resume`: no such file, a file of something else, of another run (the first difference is named), of a run that cannot
+    /// go on to this many paths. Without it: a file that is there already.
+    pub fn open(path: Option<&Path>, resume: bool, run: Value, paths: usize) -> Result<Self, RunError> {
         let mut this = Checkpoint { path: path.map(Path::to_path_buf), run, states: Vec::new(), written: None, resumed: 0 };
         let Some(path) = path else { return Ok(this) };
         if !resume {
@@ -61,6 +61,12 @@ impl Checkpoint {
         let content = read(path)?;
         if let Some(difference) = difference("", &content.run, &this.run) {
             return Err(refused(path, format!("belongs to another run: {difference}")));
+        }
+        for state in &content.states {
+            state.check_paths(paths).map_err(|e| match e {
+                RolloutError::Checkpoint { reason } => refused(path, reason),
+                other => other.into(),
+            })?;
         }
         this.resumed = content.states.iter().map(|s| s.paths).sum();
         this.states = content.states;

@@ -257,7 +257,7 @@ impl Plan {
 
     fn checkpoint(&self, problem: &ControlledProblem, options: &RolloutOptions) -> Result<Checkpoint, RunError> {
         let key = run_key(&problem.file, options, &self.params, self.grid.as_ref())?;
-        Checkpoint::open(options.checkpoint_file(), options.resume, key)
+        Checkpoint::open(options.checkpoint_file(), options.resume, key, self.params.paths)
     }
 }
 

@@ -105,7 +105,7 @@ impl Plan {
 /// The checkpoint, whose key is everything that the figures depend on besides the number of paths.
 fn open_checkpoint(problem: &Problem, options: &RolloutOptions, plan: &Plan) -> Result<Checkpoint, RunError> {
     let key = super::run_key(&problem.file, options, &plan.params, plan.grid.as_ref())?;
-    Checkpoint::open(options.checkpoint_file(), options.resume, key)
+    Checkpoint::open(options.checkpoint_file(), options.resume, key, plan.params.paths)
 }
 
 /// Check, without solving anything, that a rollout with these options can be run.

@@ -5,7 +5,7 @@ use crate::problem::spec::RouteSpec;
 use crate::run::Progress;
 use hjbridge_hjb::certificate::{AccuracyCertificate, coarsen};
 use hjbridge_hjb::cole_hopf::{StationaryColeHopf, StationaryColeHopfParams};
-use hjbridge_hjb::{HjbError, StationaryParams, StationarySolver, StationaryValue};
+use hjbridge_hjb::{Face, HjbError, StationaryParams, StationarySolver, StationaryValue};
 use hjbridge_model::TensorGrid;
 use std::sync::Arc;
 
@@ -13,6 +13,10 @@ use std::sync::Arc;
 const AGREEMENT: f64 = 3.0;
 /// or by this part of the size of V.
 const ROUNDING: f64 = 1e-11;
+
+/// What the grids of a stationary problem, which share the box, cannot see.
+const OPEN_FACES: &str = "what the reflecting or extrapolated faces of the box do to V is not in the estimate: unless they belong \
+                          to the problem, compare with a larger box";
 
 /// Solves on a grid, by the linear equation or by policy iteration.
 type Engine<'e> = dyn Fn(Arc<TensorGrid>, bool) -> Result<StationaryValue, HjbError> + 'e;
@@ -106,9 +110,19 @@ impl Equation<'_> {
                 Err(_) => report.reason.push_str(&format!("; {note}")),
             }
         }
+        if let Ok(certificate) = &mut made
+            && self.has_open_face()
+        {
+            certificate.notes.push(OPEN_FACES.into());
+        }
         add(&mut report, made);
         let (values, controls) = (vec![value.value().to_vec()], vec![value.control().to_vec()]);
         Ok(Solved { times: vec![0.0], values, controls, report, seconds, failure: None })
+    }
+
+    fn has_open_face(&self) -> bool {
+        let open = |face: Face| matches!(face, Face::Extrapolated | Face::Reflecting);
+        (0..self.grid.dim()).any(|axis| open(self.faces.face(axis, false)) || open(self.faces.face(axis, true)))
     }
 
     /// A linear equation that was asked for, against policy iteration on the half grid: the outcome is a note, and when the

@@ -195,7 +195,10 @@ impl AccuracyCertificate {
             r.bound_control(&jumps, jumps::diameter(&set));
         }
         if !r.nested {
-            self.notes.push("an axis has an even number of nodes: coarser grids are not nested, values were interpolated".into());
+            self.notes.push(
+                "an axis cannot be halved twice (4k + 1 nodes can): coarser grids are not nested, values were interpolated"
+                    .into(),
+            );
         }
         // Differences that are rounding, or errors in time claimed apart, need not fall.
         let (value, control) = sizes(solution);
