@@ -52,7 +52,7 @@ pub(super) struct ParametricArgs {
     /// Gradients by the score function, from values of the reward only; not for least-squares
     #[arg(long, requires = "parametric")]
     score_function: bool,
-    /// Go on with the training.json of an earlier run of the same problem and flags
+    /// Go on with the training.json of an earlier run of the same problem, policy, seed and size
     #[arg(long, value_name = "FILE", requires = "parametric")]
     resume: Option<PathBuf>,
 }
