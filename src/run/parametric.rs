@@ -213,6 +213,20 @@ pub fn parametric(
         return Err(ProblemError::invalid("--training", "LeastSquares", allowed).into());
     }
     let setting = Setting::new(&chain, options, seed)?;
+    // first of all, so that nothing is lost when there are too many paths
+    let paths = problem.file.paths.max(4).next_multiple_of(2);
+    let zero = Pretrained { dim: chain.dim(), steps: chain.steps() };
+    let exact = closed_form(&problem.model)?;
+    let optimum = match &exact {
+        Some(exact) => {
+            let y = chain.initial(paths, seed)?;
+            let mut v = vec![0.0; paths];
+            exact.at(0.0).value(y.as_points(), &mut v);
+            Some(v.iter().sum::<f64>() / paths as f64)
+        }
+        None => None,
+    };
+    let pretrained = chain.evaluate(&zero, paths, seed)?;
     let start = std::time::Instant::now();
     let linear =
         |features| LinearPolicy::new(&chain, LinearParams { features, input: options.input, seed, ..Default::default() });
@@ -265,18 +279,6 @@ pub fn parametric(
     if failure.is_none() && options.interrupt.load(Ordering::Relaxed) {
         failure = Some(RunError::Stopped { done: fits.len() + history.len() });
     }
-    let paths = problem.file.paths.max(4).next_multiple_of(2);
-    let zero = Pretrained { dim: chain.dim(), steps: chain.steps() };
-    let exact = closed_form(&problem.model)?;
-    let optimum = match &exact {
-        Some(exact) => {
-            let y = chain.initial(paths, seed)?;
-            let mut v = vec![0.0; paths];
-            exact.at(0.0).value(y.as_points(), &mut v);
-            Some(v.iter().sum::<f64>() / paths as f64)
-        }
-        None => None,
-    };
     // a policy that loses paths has failed in training as well; what there is is kept
     let achieved = match chain.evaluate(policy, paths, seed) {
         Ok(info) => Some(info),
@@ -301,7 +303,7 @@ pub fn parametric(
         fits,
         sweeps,
         history,
-        pretrained: chain.evaluate(&zero, paths, seed)?,
+        pretrained,
         achieved,
         reference: exact.as_deref().map(ClosedForm::description),
         optimum,

@@ -262,6 +262,7 @@ fn problems_without_a_grid_are_for_parametric_policies() {
         ("pift", grid, &train[..], "prior.reference = absent"),
         ("pift", json!({"initial_law": "noised_prior"}), &train[..], "initial_law = NoisedPrior"),
         ("pift", json!({"pift": {"variance": "gaussian_posterior"}}), &train[..], "pift.variance = gaussian_posterior"),
+        ("pift", json!({"paths": 1_000_000_000}), &train[..], "paths = 1000000000: an even number"),
         ("pift", json!({"image": {"rows": 7}}), &train[..], "image = 7 x 8: rows times columns must be 64"),
         ("pift", json!({"image": {"range": [0.5, 0.5]}}), &train[..], "image.range = [0.5, 0.5]"),
         ("pift", json!({"reward": {"class": 10}}), &train[..], "reward.class = 10: 0 to 9"),
