@@ -14,7 +14,7 @@
 //!
 //! Run: cargo run --release --example 17_digits [-- --quick]
 
-use hjbridge::pift::parametric::{Mean, PolicyInput};
+use hjbridge::pift::parametric::{Mean, PolicyInput, StateLaw};
 use hjbridge::problem::{ProblemFile, SampledProblem};
 use hjbridge::report::draw_parametric;
 use hjbridge::run::{ParametricOptions, PolicyKind, Progress, Training, parametric};
@@ -50,6 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         iterations: if quick { 20 } else { 250 },
         rate: 0.006,
         ridge: None,
+        states: StateLaw::default(),
         score_function: false,
         resume: None,
         interrupt: Default::default(),

@@ -6,7 +6,7 @@ use crate::problem::{ProblemError, SampledProblem};
 use crate::report::{ReportError, TRAINING, atomic, draw_parametric};
 use crate::run::{ParametricOptions, PolicyKind, RunError, Training, parametric};
 use clap::{Args, ValueEnum};
-use hjbridge_pift::parametric::{FeatureSpec, Mean, PolicyInput};
+use hjbridge_pift::parametric::{FeatureSpec, Mean, PolicyInput, StateLaw};
 use std::path::PathBuf;
 
 /// Flags of a policy with parameters.
@@ -16,22 +16,22 @@ pub(super) struct ParametricArgs {
     /// Train a policy with parameters on sampled paths, in place of the grid
     #[arg(long, value_name = "POLICY")]
     pub parametric: Option<Kind>,
-    /// Degree of the polynomials
-    #[arg(long, default_value_t = 2, requires = "parametric")]
-    degree: usize,
-    /// Number of bells or cosines
-    #[arg(long, default_value_t = 50, requires = "parametric")]
-    features: usize,
-    /// Length over which the cosines vary, in standard deviations of the states
-    #[arg(long, default_value_t = 2.0, requires = "parametric")]
-    length_scale: f64,
-    /// Widths of the network's hidden layers
-    #[arg(long, value_delimiter = ',', default_values_t = [32, 32], requires = "parametric")]
-    hidden: Vec<usize>,
+    /// Degree of the polynomials [default: 2]
+    #[arg(long, requires = "parametric")]
+    degree: Option<usize>,
+    /// Number of bells or cosines [default: 50]
+    #[arg(long, requires = "parametric")]
+    features: Option<usize>,
+    /// Length over which the cosines vary, in standard deviations of the states [default: 2]
+    #[arg(long, requires = "parametric")]
+    length_scale: Option<f64>,
+    /// Widths of the network's hidden layers [default: 32,32]
+    #[arg(long, value_delimiter = ',', requires = "parametric")]
+    hidden: Option<Vec<usize>>,
     /// The policy sees the pre-trained score besides the state
     #[arg(long, requires = "parametric")]
     with_score: bool,
-    /// How it is trained [default: least-squares, adam for a network]
+    /// How it is trained [default: least-squares, gradient with --score-function, adam for a network]
     #[arg(long, requires = "parametric")]
     training: Option<How>,
     /// Paths of each estimate, an even number [default: 4096, 256 for adam]
@@ -40,16 +40,19 @@ pub(super) struct ParametricArgs {
     /// Sweeps of least squares, or most iterations of an ascent [default: 1 or 200]
     #[arg(long, requires = "parametric")]
     training_iterations: Option<usize>,
-    /// Learning rate of adam
-    #[arg(long, default_value_t = 0.01, requires = "parametric")]
-    rate: f64,
-    /// Ridge of least squares, relative to the largest singular value of the features [default: 1e-8, 1e-3 for cosines]
+    /// Learning rate of adam [default: 0.01]
+    #[arg(long, requires = "parametric")]
+    rate: Option<f64>,
+    /// Whose paths give the states of least squares [default: current]
+    #[arg(long, requires = "parametric")]
+    states: Option<Whose>,
+    /// Ridge of least-squares and natural, relative to the largest singular value of the features [default: 1e-8, 1e-3 for cosines]
     #[arg(long, requires = "parametric")]
     ridge: Option<f64>,
-    /// Gradients by the score function, from values of the reward only
+    /// Gradients by the score function, from values of the reward only; not for least-squares
     #[arg(long, requires = "parametric")]
     score_function: bool,
-    /// Go on with the training.json of an earlier run of the same problem and flags
+    /// Go on with the training.json of an earlier run of the same problem, policy, seed and size
     #[arg(long, value_name = "FILE", requires = "parametric")]
     resume: Option<PathBuf>,
 }
@@ -72,23 +75,55 @@ enum How {
     Adam,
 }
 
+/// Laws of the states.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Whose {
+    /// The pre-trained chain
+    Pretrained,
+    /// The policy at the beginning of each sweep
+    Current,
+}
+
 impl ParametricArgs {
-    fn options(&self, kind: Kind) -> Result<ParametricOptions, RunError> {
-        let policy = match kind {
-            Kind::Polynomial => PolicyKind::Linear(FeatureSpec::Polynomial { degree: self.degree }),
-            Kind::RadialBasis => PolicyKind::Linear(FeatureSpec::RadialBasis { centers: self.features, width: None }),
-            Kind::RandomFourier => {
-                PolicyKind::Linear(FeatureSpec::RandomFourier { count: self.features, length_scale: self.length_scale })
+    /// Flags that would do nothing are refused.
+    fn check(&self, kind: Kind, training: Training) -> Result<(), ProblemError> {
+        let (bells, cosines, network) = (kind == Kind::RadialBasis, kind == Kind::RandomFourier, kind == Kind::Network);
+        let (sweeps, adam) = (training == Training::LeastSquares, training == Training::Adam);
+        for (flag, given, used, by) in [
+            ("--degree", self.degree.is_some(), kind == Kind::Polynomial, "polynomial"),
+            ("--features", self.features.is_some(), bells || cosines, "radial-basis and random-fourier"),
+            ("--length-scale", self.length_scale.is_some(), cosines, "random-fourier"),
+            ("--hidden", self.hidden.is_some(), network, "network"),
+            ("--rate", self.rate.is_some(), adam, "--training adam"),
+            ("--ridge", self.ridge.is_some(), sweeps || training == Training::Natural, "--training least-squares and natural"),
+            ("--states", self.states.is_some(), sweeps, "--training least-squares"),
+        ] {
+            if given && !used {
+                return Err(ProblemError::invalid(flag, "given", format!("only with {by}")));
             }
-            Kind::Network => PolicyKind::Network(self.hidden.clone()),
+        }
+        Ok(())
+    }
+
+    fn options(&self, kind: Kind) -> Result<ParametricOptions, RunError> {
+        let features = self.features.unwrap_or(50);
+        let policy = match kind {
+            Kind::Polynomial => PolicyKind::Linear(FeatureSpec::Polynomial { degree: self.degree.unwrap_or(2) }),
+            Kind::RadialBasis => PolicyKind::Linear(FeatureSpec::RadialBasis { centers: features, width: None }),
+            Kind::RandomFourier => {
+                PolicyKind::Linear(FeatureSpec::RandomFourier { count: features, length_scale: self.length_scale.unwrap_or(2.0) })
+            }
+            Kind::Network => PolicyKind::Network(self.hidden.clone().unwrap_or_else(|| vec![32, 32])),
         };
         let training = match self.training {
             None if kind == Kind::Network => Training::Adam,
+            None if self.score_function => Training::Gradient,
             None | Some(How::LeastSquares) => Training::LeastSquares,
             Some(How::Natural) => Training::Natural,
             Some(How::Gradient) => Training::Gradient,
             Some(How::Adam) => Training::Adam,
         };
+        self.check(kind, training)?;
         let resume = match &self.resume {
             None => None,
             Some(path) => Some(
@@ -102,8 +137,9 @@ impl ParametricArgs {
             training,
             paths: self.training_paths.unwrap_or(if training == Training::Adam { 256 } else { 4096 }),
             iterations: self.training_iterations.unwrap_or(if training == Training::LeastSquares { 1 } else { 200 }),
-            rate: self.rate,
+            rate: self.rate.unwrap_or(0.01),
             ridge: self.ridge,
+            states: if self.states == Some(Whose::Pretrained) { StateLaw::Pretrained } else { StateLaw::Current },
             score_function: self.score_function,
             resume,
             interrupt: catch_interrupt(),

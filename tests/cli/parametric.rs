@@ -1,7 +1,11 @@
 //! `pift --parametric`: trained policies against the closed form, the stored training, and flags that are refused.
 
 use crate::desk::{Desk, edit, mixture, names, number, plane, root, shipped};
+use hjbridge::pift::parametric::{FeatureSpec, PolicyInput, StateLaw};
+use hjbridge::problem::{ProblemFile, SampledProblem};
+use hjbridge::run::{ParametricOptions, PolicyKind, Progress, Training, parametric};
 use serde_json::{Value, json};
+use std::sync::Mutex;
 
 fn achieved(report: &Value, name: &str) -> (f64, f64) {
     let at = |field: &str| number(report, &format!("/parametric/{name}/objective/{field}"));
@@ -46,11 +50,130 @@ fn training_goes_on_where_it_was_stored() {
     let resumed = desk.run("pift", &problem, &go_on).report();
     assert_eq!(history(&resumed), history(&whole));
     assert_eq!(resumed["parametric"]["achieved"], whole["parametric"]["achieved"]);
+    // nor one of another setting, or whose parts do not fit
+    for (change, flags, message) in [
+        (json!({"seed": 5}), ["--training-paths", "64"], "a training with seed"),
+        (json!({}), ["--training-paths", "128"], "one with --training-paths 128"),
+        (json!({"reward": {"kind": "linear", "q": [1.0]}}), ["--training-paths", "64"], "a training of another problem"),
+        (json!({"kl_weight": 0.9}), ["--training-paths", "64"], "a training of another problem"),
+        (json!({"horizon": 1.9}), ["--training-paths", "64"], "a training of another problem"),
+    ] {
+        let mut all = go_on.clone();
+        all[4..6].copy_from_slice(&flags);
+        let other = desk.run("pift", &edit(&problem, change), &all);
+        assert_eq!(other.code, 2, "{message}: {}", other.stderr);
+        assert!(other.stderr.contains("--resume = ") && other.stderr.contains(message), "{message}: {}", other.stderr);
+    }
+    let text = std::fs::read_to_string(&stored).unwrap();
+    for (pointer, value) in [
+        ("/state/state/policy/theta", json!([1.0])),
+        ("/state/state/policy/net/widths", json!([9, 1])),
+        ("/state/state/adam/second", json!([])),
+    ] {
+        let mut broken: Value = serde_json::from_str(&text).unwrap();
+        *broken.pointer_mut(pointer).unwrap() = value;
+        std::fs::write(&stored, broken.to_string()).unwrap();
+        let run = desk.run("pift", &problem, &go_on);
+        assert_eq!(run.code, 2, "{pointer}: {}", run.stderr);
+        assert!(run.stderr.contains("--resume = this file: a training.json as it was written"), "{pointer}: {}", run.stderr);
+    }
+    std::fs::write(&stored, text).unwrap();
     // a training of another policy is not taken for this one
     go_on[3] = "9";
     let other = desk.run("pift", &problem, &go_on);
     assert_eq!(other.code, 2, "{}", other.stderr);
     assert!(other.stderr.contains("Network([8])") && other.stderr.contains("Network([9])"), "{}", other.stderr);
+}
+
+#[test]
+fn score_function_trains_from_values_of_the_reward() {
+    let desk = Desk::new();
+    let problem = edit(&plane(), json!({"time_steps": 8, "paths": 4000}));
+    let train = |more: &[&str]| {
+        let mut flags = vec!["--parametric", "polynomial", "--degree", "1", "--training-paths", "1024"];
+        flags.extend(more);
+        desk.run("pift", &problem, &flags).good("training").report()
+    };
+    let values = train(&["--score-function", "--training-iterations", "15"]);
+    let pathwise = train(&["--training", "gradient", "--training-iterations", "15"]);
+    assert_eq!(
+        (&values["parametric"]["training"], values["parametric"]["fits"].as_array().unwrap().len()),
+        (&json!("gradient"), 0)
+    );
+    // another estimate of the same gradient
+    let slope = |r: &Value| number(r, "/parametric/history/0/gradient");
+    assert!(slope(&values) != slope(&pathwise) && (slope(&values) / slope(&pathwise) - 1.0).abs() < 0.5);
+    let (before, (j, error)) = (achieved(&values, "pretrained").0, achieved(&values, "achieved"));
+    let optimum = number(&values, "/parametric/optimum");
+    assert!(j > before + 0.5 * (optimum - before) && j > before + 4.0 * error, "{before} {j} {error} {optimum}");
+}
+
+#[test]
+fn states_of_least_squares_are_those_of_the_law() {
+    let desk = Desk::new();
+    let problem = edit(&plane(), json!({"time_steps": 8, "paths": 4000}));
+    let train = |states: &str| {
+        let flags = ["--parametric", "polynomial", "--degree", "1", "--training-paths", "256", "--training-iterations", "2"];
+        desk.run("pift", &problem, &[&flags[..], &["--states", states]].concat()).good("training").report()
+    };
+    let (pretrained, current) = (train("pretrained"), train("current"));
+    let fit = |r: &Value, i: usize| number(r, &format!("/parametric/fits/{i}/condition"));
+    // the same data in the first sweep, not in the second; the same policy from both
+    assert!((0..8).all(|i| fit(&pretrained, i) == fit(&current, i)));
+    assert!((8..15).all(|i| fit(&pretrained, i) != fit(&current, i)));
+    assert!((achieved(&pretrained, "achieved").0 - achieved(&current, "achieved").0).abs() < 1e-6);
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Progress for Notes {
+    fn begin(&self, _what: &str, _total: u64) {}
+    fn advance(&self, _done: u64) {}
+    fn note(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+    fn end(&self) {}
+}
+
+#[test]
+fn trainings_tell_their_residuals() {
+    let file: ProblemFile = serde_json::from_value(edit(&mixture(), json!({"time_steps": 8, "paths": 64}))).unwrap();
+    let problem = SampledProblem::resolve(file, root()).unwrap();
+    let train = |training, iterations| {
+        let options = ParametricOptions {
+            policy: PolicyKind::Linear(FeatureSpec::Polynomial { degree: 1 }),
+            input: PolicyInput::State,
+            training,
+            paths: 64,
+            iterations,
+            rate: 0.01,
+            ridge: None,
+            states: StateLaw::Current,
+            score_function: false,
+            resume: None,
+            interrupt: Default::default(),
+        };
+        let notes = Notes::default();
+        let run = parametric(&problem, &options, &notes).unwrap();
+        assert!(run.failure.is_none());
+        (notes.0.into_inner().unwrap(), run.report)
+    };
+    let (notes, report) = train(Training::LeastSquares, 1);
+    assert_eq!(notes.len(), 8);
+    for (note, fit) in notes.iter().zip(&report.fits) {
+        let update = format!("k = {}: last update {:.1e}", fit.k, fit.updates.last().unwrap());
+        let contraction = fit.contraction.map_or(String::new(), |c| format!(", contraction {c:.3}"));
+        assert_eq!(*note, update + &contraction);
+    }
+    assert!(notes.iter().any(|n| n.contains("contraction")), "{notes:?}");
+    let (notes, report) = train(Training::Adam, 5);
+    assert_eq!(notes.len(), 5);
+    for (note, row) in notes.iter().zip(&report.history) {
+        let j = row.achieved.objective;
+        assert_eq!(*note, format!("J = {:.4} ± {:.1e}, |grad| = {:.1e}", j.mean, j.standard_error, row.gradient));
+    }
 }
 
 #[test]
@@ -76,6 +199,16 @@ fn flags_that_do_not_fit_are_refused() {
         (vec!["--parametric", "polynomial", "--training-paths", "5"], "paths = 5"),
         (vec!["--parametric", "radial-basis", "--features", "5000"], "features.centers = 5000"),
         (vec!["--parametric", "network", "--resume", "nowhere.json"], "--resume = nowhere.json"),
+        (vec!["--parametric", "network", "--ridge=5"], "--ridge = given: only with --training least-squares and natural"),
+        (vec!["--parametric", "network", "--length-scale=-3"], "--length-scale = given: only with random-fourier"),
+        (vec!["--parametric", "polynomial", "--rate=-5"], "--rate = given: only with --training adam"),
+        (vec!["--parametric", "polynomial", "--hidden", "0"], "--hidden = given: only with network"),
+        (vec!["--parametric", "network", "--states", "current"], "--states = given: only with --training least-squares"),
+        (vec!["--parametric", "polynomial", "--score-function", "--training", "least-squares"], "--training = LeastSquares"),
+        (vec!["--parametric", "random-fourier", "--features", "1000000000000000000"], "features.count = 1000000000000000000"),
+        (vec!["--parametric", "network", "--hidden", "100000000,100000000"], "network.hidden = [100000000, 100000000]"),
+        (vec!["--parametric", "polynomial", "--degree", "1000000000000000000"], "features.degree = 1000000000000000000"),
+        (vec!["--parametric", "network", "--training-paths", "1000000000000"], "paths = 1000000000000: an even number"),
     ] {
         let run = desk.run("pift", &mixture(), &flags);
         assert_eq!(run.code, 2, "{flags:?}: {}", run.stderr);
@@ -129,6 +262,7 @@ fn problems_without_a_grid_are_for_parametric_policies() {
         ("pift", grid, &train[..], "prior.reference = absent"),
         ("pift", json!({"initial_law": "noised_prior"}), &train[..], "initial_law = NoisedPrior"),
         ("pift", json!({"pift": {"variance": "gaussian_posterior"}}), &train[..], "pift.variance = gaussian_posterior"),
+        ("pift", json!({"paths": 1_000_000_000}), &train[..], "paths = 1000000000: an even number"),
         ("pift", json!({"image": {"rows": 7}}), &train[..], "image = 7 x 8: rows times columns must be 64"),
         ("pift", json!({"image": {"range": [0.5, 0.5]}}), &train[..], "image.range = [0.5, 0.5]"),
         ("pift", json!({"reward": {"class": 10}}), &train[..], "reward.class = 10: 0 to 9"),

@@ -11,6 +11,7 @@
 
 use super::ParametricError;
 use super::noise::{Noise, Purpose};
+use super::objective::check_table;
 use super::policy::{Adjoint, Policy, StateAt};
 use super::pretrained::Pretrained;
 use crate::ddpm::{Ddpm, DdpmStep};
@@ -87,7 +88,7 @@ impl<'a> SampledChain<'a> {
                 return Err(ParametricError::invalid(field, found, format!("{expected}, that of the chain")));
             }
         }
-        Ok(())
+        policy.check()
     }
 
     /// (Ds_k(y))' p at each point.
@@ -272,6 +273,7 @@ impl<'a> SampledChain<'a> {
         count: usize,
         noise: &Noise,
     ) -> Result<(Vec<PointBlock>, Vec<PointBlock>), ParametricError> {
+        check_table("paths", count, self.dim().saturating_mul(2 * self.steps() + 1))?;
         let blocks: Vec<(Vec<PointBlock>, Vec<PointBlock>)> = (0..count.div_ceil(BLOCK))
             .into_par_iter()
             .map(|b| {
@@ -299,6 +301,17 @@ impl<'a> SampledChain<'a> {
     pub fn sample(&self, policy: &dyn Policy, paths: usize, seed: u64) -> Result<Vec<PointBlock>, ParametricError> {
         self.check(policy)?;
         self.states(policy, paths, &Noise::new(seed, Purpose::Paths, EVALUATION))
+    }
+
+    /// Y_0 of these paths.
+    ///
+    /// # Errors
+    /// `Invalid` for too many paths.
+    pub fn initial(&self, paths: usize, seed: u64) -> Result<PointBlock, ParametricError> {
+        check_table("paths", paths, self.dim())?;
+        let mut y = PointBlock::zeros(self.dim(), paths);
+        Noise::new(seed, Purpose::Paths, EVALUATION).initial(self.initial, 0, y.as_mut());
+        Ok(y)
     }
 
     /// States of the pre-trained chain and their scores, k = 0..N-1.

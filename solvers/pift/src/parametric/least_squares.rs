@@ -17,7 +17,7 @@ use super::chain::{BLOCK, SampledChain};
 use super::expectation::{ExpectationRule, GradientRule, Rule, Target};
 use super::linear::LinearPolicy;
 use super::noise::{Noise, Purpose};
-use super::objective::{ObjectiveInfo, check_paths};
+use super::objective::{ObjectiveInfo, check_paths, check_table};
 use super::policy::{Policy, StateAt};
 use super::pretrained::Pretrained;
 use super::regression::Design;
@@ -139,6 +139,23 @@ pub struct LeastSquaresState {
     rollout: Option<LinearPolicy>,
 }
 
+impl LeastSquaresState {
+    /// Whether its parts fit together and `chain`; those of a training read from a file may not.
+    ///
+    /// # Errors
+    /// `Invalid`, naming what does not fit.
+    pub fn check(&self, chain: &SampledChain<'_>) -> Result<(), ParametricError> {
+        for policy in std::iter::once(&self.policy).chain(&self.rollout) {
+            chain.check(policy)?;
+        }
+        if self.remaining > chain.steps() {
+            let allowed = format!("at most {}, the steps of the chain", chain.steps());
+            return Err(ParametricError::invalid("remaining", self.remaining, allowed));
+        }
+        Ok(())
+    }
+}
+
 /// How a training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LeastSquaresInfo {
@@ -207,7 +224,8 @@ impl<'a> LeastSquares<'a> {
         state: &mut LeastSquaresState,
         progress: &mut dyn FnMut(&LeastSquaresState),
     ) -> Result<LeastSquaresInfo, ParametricError> {
-        self.chain.check(&state.policy)?;
+        state.check(self.chain)?;
+        check_table("paths", self.params.paths, state.policy.features())?;
         let mut fitted = 0;
         let evaluate = |policy: &LinearPolicy| self.chain.evaluate(policy, self.params.paths, self.params.seed);
         if state.achieved.is_empty() {

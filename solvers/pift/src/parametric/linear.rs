@@ -5,7 +5,8 @@ use super::chain::SampledChain;
 use super::features::{Basis, FeatureSpec, Polynomial, RadialBasis, RandomFourier};
 use super::lanes::{add_outer, add_product, add_transposed_product};
 use super::noise::{Noise, Purpose};
-use super::policy::{Adjoint, Policy, PolicyInput, Standardisation, StateAt, fit_change};
+use super::objective::check_table;
+use super::policy::{Adjoint, Policy, PolicyInput, Standardisation, StateAt, check_part, check_size, fit_change};
 use super::regression::Design;
 use hjbridge_model::{PointBlock, Points, PointsMut};
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,8 @@ impl LinearPolicy {
                 .collect::<Result<_, ParametricError>>()?,
         };
         let features = basis[0].features().len();
+        let size = steps.checked_mul(dim).and_then(|n| n.checked_mul(features));
+        check_size(size, "features", features)?;
         Ok(LinearPolicy { dim, steps, scale, basis, theta: vec![0.0; steps * dim * features] })
     }
 
@@ -124,6 +127,16 @@ impl Policy for LinearPolicy {
         self.steps
     }
 
+    fn check(&self) -> Result<(), ParametricError> {
+        check_part(self.scale.is_sound(self.dim, self.steps), "policy.scale", self.steps)?;
+        let inputs = self.scale.inputs();
+        let sound = |b: &Basis| b.is_sound() && b.features().dim() == inputs && b.features().len() == self.features();
+        let count = self.basis.len() == 1 || (self.basis.len() == self.steps && self.steps > 0);
+        check_part(count && self.basis.iter().all(sound), "policy.basis", self.basis.len())?;
+        let size = self.steps.checked_mul(self.dim).and_then(|n| n.checked_mul(self.features()));
+        check_part(size == Some(self.theta.len()), "policy.theta", self.theta.len())
+    }
+
     fn costate(&self, at: StateAt<'_>, mut out: PointsMut<'_>) {
         let theta = self.theta(at.step);
         if theta.iter().all(|t| *t == 0.0) {
@@ -169,6 +182,9 @@ impl Policy for LinearPolicy {
         ridge: f64,
         direction: &mut [f64],
     ) -> Option<Result<(), ParametricError>> {
+        if let Err(e) = check_table("paths", at.y.len(), self.features()) {
+            return Some(Err(e));
+        }
         let mut phi = PointBlock::zeros(self.features(), at.y.len());
         self.features_at(at, phi.as_mut());
         Some(Design::new(at.step, &phi, ridge).map(|design| {

@@ -70,6 +70,18 @@ impl Mlp {
         self.widths.len() - 1
     }
 
+    /// Number of parameters; none when it overflows.
+    pub(crate) fn parameters(&self) -> Option<usize> {
+        let size = |w: &[usize]| w[0].checked_add(1).and_then(|n| n.checked_mul(w[1]));
+        self.widths.windows(2).try_fold(0usize, |sum, w| size(w).and_then(|n| sum.checked_add(n)))
+    }
+
+    /// Whether it leads from so many inputs to so many outputs.
+    pub(crate) fn is_between(&self, ends: (usize, usize)) -> bool {
+        let w = &self.widths;
+        w.len() >= 2 && (w[0], w[w.len() - 1]) == ends && !w.contains(&0)
+    }
+
     /// (start of A_l, start of b_l, end).
     fn part(&self, layer: usize) -> (usize, usize, usize) {
         let size = |l: usize| (self.widths[l] + 1) * self.widths[l + 1];

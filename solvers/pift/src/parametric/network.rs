@@ -7,7 +7,7 @@ use super::ParametricError;
 use super::chain::SampledChain;
 use super::mlp::{Activation, Mlp};
 use super::noise::{Noise, Purpose};
-use super::policy::{Adjoint, Policy, PolicyInput, Standardisation, StateAt};
+use super::policy::{Adjoint, Policy, PolicyInput, Standardisation, StateAt, check_part, check_size};
 use hjbridge_model::{PointBlock, Points, PointsMut};
 use serde::{Deserialize, Serialize};
 
@@ -63,10 +63,16 @@ impl NetworkPolicy {
         widths.extend(&params.hidden);
         widths.push(dim);
         let net = Mlp::new(widths, params.activation);
+        check_size(net.parameters(), "network.hidden", format!("{:?}", params.hidden))?;
         let theta = net.initial(&mut Noise::new(params.seed, Purpose::Features, 1).generator(0));
         let ddpm = chain.ddpm();
         let times = (0..ddpm.steps()).map(|k| ddpm.times()[k] / ddpm.horizon()).collect();
         Ok(NetworkPolicy { dim, scale, times, net, theta })
+    }
+
+    /// Widths of the first and last layer.
+    fn ends(&self) -> (usize, usize) {
+        (self.scale.inputs() + 1 + 2 * WAVES, self.dim)
     }
 
     fn inputs(&self, at: StateAt<'_>) -> PointBlock {
@@ -91,6 +97,12 @@ impl Policy for NetworkPolicy {
 
     fn steps(&self) -> usize {
         self.times.len()
+    }
+
+    fn check(&self) -> Result<(), ParametricError> {
+        check_part(self.scale.is_sound(self.dim, self.times.len()), "policy.scale", self.times.len())?;
+        check_part(self.net.is_between(self.ends()), "policy.net", self.theta.len())?;
+        check_part(self.net.parameters() == Some(self.theta.len()), "policy.theta", self.theta.len())
     }
 
     fn costate(&self, at: StateAt<'_>, mut out: PointsMut<'_>) {

@@ -153,10 +153,26 @@ impl<'a> SampledChain<'a> {
     }
 }
 
+/// Most paths of an estimate.
+const MOST_PATHS: usize = 1 << 24;
+
+/// Most numbers in one table: 2 GiB.
+const MOST_NUMBERS: usize = 1 << 28;
+
 /// Pairs, at least two of them.
 pub(crate) fn check_paths(paths: usize) -> Result<(), ParametricError> {
-    if paths < 4 || !paths.is_multiple_of(2) {
-        return Err(ParametricError::invalid("paths", paths, "an even number of at least 4 (antithetic pairs)"));
+    if !(4..=MOST_PATHS).contains(&paths) || !paths.is_multiple_of(2) {
+        let allowed = format!("an even number of at least 4 (antithetic pairs) and at most {MOST_PATHS}");
+        return Err(ParametricError::invalid("paths", paths, allowed));
+    }
+    Ok(())
+}
+
+/// Check that a table of `each` numbers for each of `paths` paths is not too large.
+pub(crate) fn check_table(field: &str, paths: usize, each: usize) -> Result<(), ParametricError> {
+    if paths.saturating_mul(each) > MOST_NUMBERS {
+        let allowed = format!("at most {} with {each} numbers for each path (2 GiB)", MOST_NUMBERS / each.max(1));
+        return Err(ParametricError::invalid(field, paths, allowed));
     }
     Ok(())
 }

@@ -72,6 +72,14 @@ pub trait Policy: Send + Sync {
     /// for.
     fn backward(&self, at: StateAt<'_>, p: Points<'_>, adjoint: Option<Adjoint<'_>>, gradient: Option<&mut [f64]>);
 
+    /// Whether its parts fit together; those of a policy read from a file may not.
+    ///
+    /// # Errors
+    /// `Invalid`, naming what does not fit.
+    fn check(&self) -> Result<(), ParametricError> {
+        Ok(())
+    }
+
     /// For a policy linear in theta: the change of theta by which step k fits `targets` (d coordinates) at the given states best
     /// in least squares, written into its part of `direction`; the fraction of the largest singular value that is added as a
     /// ridge is `ridge`. `None` for a policy that is not linear.
@@ -114,6 +122,12 @@ impl Standardisation {
         Standardisation { input, dim, center, inverse }
     }
 
+    /// Whether there is a centre and a scale for each input at each step.
+    pub(crate) fn is_sound(&self, dim: usize, steps: usize) -> bool {
+        let size = steps.saturating_mul(self.input.len(dim));
+        self.dim == dim && size == self.center.len() && size == self.inverse.len()
+    }
+
     /// D.
     pub(crate) fn inputs(&self) -> usize {
         self.input.len(self.dim)
@@ -142,6 +156,26 @@ impl Standardisation {
             }
         }
     }
+}
+
+/// Most parameters of a policy; training holds some twenty vectors of this length.
+const MOST_PARAMETERS: usize = 1 << 24;
+
+/// Check a number of parameters; none stands for one that overflows. `value` of `field` is to blame.
+pub(crate) fn check_size(parameters: Option<usize>, field: &str, value: impl std::fmt::Display) -> Result<(), ParametricError> {
+    if parameters.is_some_and(|n| n <= MOST_PARAMETERS) {
+        return Ok(());
+    }
+    let found = parameters.map_or("more".to_owned(), |n| n.to_string());
+    Err(ParametricError::invalid(field, value, format!("at most {MOST_PARAMETERS} parameters, there would be {found}")))
+}
+
+/// Check what a policy read from a file holds.
+pub(crate) fn check_part(sound: bool, what: &str, length: usize) -> Result<(), ParametricError> {
+    if sound {
+        return Ok(());
+    }
+    Err(ParametricError::invalid(what, format!("{length} entries"), "as the other parts of the policy have it"))
 }
 
 /// Least squares of targets on rows of features, as a change of `theta`.

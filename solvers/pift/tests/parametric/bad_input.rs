@@ -43,6 +43,16 @@ fn parameters_are_checked_by_name() {
     assert!(text(NetworkPolicy::new(&chain, &hidden)).starts_with("network.hidden = [4, 0]"));
     assert!(text(chain.evaluate(&Pretrained { dim: 3, steps: 4 }, 10, 1)).starts_with("policy.dim = 3"));
     assert!(text(chain.evaluate(&Pretrained { dim: 2, steps: 5 }, 10, 1)).starts_with("policy.steps = 5"));
+    for wide in [vec![100_000_000, 100_000_000], vec![usize::MAX], vec![1 << 12, 1 << 12]] {
+        let params = NetworkParams { hidden: wide, ..Default::default() };
+        assert!(text(NetworkPolicy::new(&chain, &params)).contains("at most 16777216 parameters"));
+    }
+    let cosines = FeatureSpec::RandomFourier { count: 1_000_000_000_000_000_000, length_scale: 1.0 };
+    assert!(policy(LinearParams { features: cosines, ..Default::default() }).starts_with("features.count = 1000000000000000000"));
+    let many = LeastSquaresParams { paths: 1 << 40, ..Default::default() };
+    assert!(fit(many).starts_with("paths = 1099511627776"));
+    // 1.3e8 paths of 2 (2 4 + 1) numbers
+    assert!(text(chain.sample(&Pretrained { dim: 2, steps: 4 }, 1 << 27, 1)).starts_with("paths = 134217728: at most 14913080"));
     let line = mixture();
     assert!(text(SampledChain::new(&ddpm, line.initial_law())).contains("dimension = 1"));
 }

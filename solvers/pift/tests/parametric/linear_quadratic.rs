@@ -1,8 +1,10 @@
 //! Linear-quadratic problems: the optimal shift is affine, so that phi = (1, y) gives the exact recursion.
 
 use crate::problems::{exact_lq, lq, probe, scalar_lq, shift};
+use hjbridge_model::ScalarField;
 use hjbridge_pift::parametric::{
-    ExpectationRule, GradientRule, LeastSquares, LeastSquaresParams, LinearParams, LinearPolicy, ParametricError, SampledChain,
+    ExpectationRule, GradientRule, LeastSquares, LeastSquaresParams, LinearParams, LinearPolicy, ParametricError, Pretrained,
+    SampledChain, StateLaw,
 };
 use hjbridge_pift::{Ddpm, DdpmParams, VarianceRule};
 
@@ -47,6 +49,37 @@ fn affine_features_give_the_exact_recursion() {
         let worst = error(d, 0.6, VarianceRule::Posterior, params);
         assert!(worst < 2e-10, "d = {d}, posterior variance: {worst:e}");
     }
+}
+
+#[test]
+fn states_of_either_law_give_the_exact_recursion() {
+    // the laws differ from the second sweep on
+    for states in [StateLaw::Pretrained, StateLaw::Current] {
+        let params = LeastSquaresParams { paths: 256, states, tolerance: 1e-11, sweeps: 2, ..Default::default() };
+        let worst = error(2, 0.6, VarianceRule::OneMinusAlpha, params);
+        assert!(worst < 2e-10, "{states:?}: {worst:e}");
+    }
+    let problem = lq(2, 0.6);
+    let ddpm = Ddpm::new(&problem, DdpmParams { steps: 8, ..Default::default() }).unwrap();
+    let chain = SampledChain::new(&ddpm, problem.initial_law()).unwrap();
+    let reward = |states| {
+        let params = LeastSquaresParams { paths: 4096, states, sweeps: 2, ..Default::default() };
+        let trainer = LeastSquares::new(&chain, params).unwrap();
+        let mut state = trainer.start(LinearPolicy::new(&chain, LinearParams::default()).unwrap()).unwrap();
+        trainer.run(&mut state, &mut |_| ()).unwrap();
+        let y = trainer.states(&state).unwrap().swap_remove(8);
+        let mut r = vec![0.0; y.len()];
+        problem.reward().value(y.as_points(), &mut r);
+        let trained = chain.evaluate(&state.policy, 4096, 3).unwrap().reward;
+        (r.iter().sum::<f64>() / r.len() as f64, trained)
+    };
+    // E r over the data of the second sweep: that of the law that is asked for
+    let zero = chain.evaluate(&Pretrained { dim: 2, steps: 8 }, 4096, 3).unwrap().reward;
+    let (before, trained) = reward(StateLaw::Pretrained);
+    let (after, _) = reward(StateLaw::Current);
+    println!("pre-trained {before} of {zero:?}, trained {after} of {trained:?}");
+    let near = |x: f64, m: hjbridge_pift::parametric::Mean| (x - m.mean).abs() < 4.0 * 2.0f64.sqrt() * m.standard_error;
+    assert!(near(before, zero) && near(after, trained) && !near(before, trained));
 }
 
 /// One step with lam K = `rho`: what least squares makes of it.

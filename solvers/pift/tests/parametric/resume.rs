@@ -3,9 +3,10 @@
 use crate::problems::{lq, mixture};
 use hjbridge_pift::parametric::{
     Ascent, AscentParams, AscentState, Direction, Estimator, FeatureSpec, LeastSquares, LeastSquaresParams, LeastSquaresState,
-    LinearParams, LinearPolicy, NetworkParams, NetworkPolicy, NoiseRule, SampledChain, StoppedBy,
+    LinearParams, LinearPolicy, NetworkParams, NetworkPolicy, NoiseRule, ParametricError, SampledChain, StoppedBy,
 };
 use hjbridge_pift::{Ddpm, DdpmParams};
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn steps(n: usize) -> DdpmParams {
@@ -38,6 +39,64 @@ fn least_squares_resumes() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         pool.install(|| trainer.run(&mut resumed, &mut |_| ())).unwrap();
         assert_eq!(resumed, whole, "{features:?}");
+    }
+}
+
+/// Mutations of the text of a training: (JSON pointer, new value, field that is to blame).
+fn refused<S: serde::de::DeserializeOwned>(stored: &str, pointer: &str, value: Value, check: &dyn Fn(&S) -> String) -> String {
+    let mut all: Value = serde_json::from_str(stored).unwrap();
+    *all.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = value;
+    check(&serde_json::from_value(all).unwrap())
+}
+
+#[test]
+fn trainings_whose_parts_do_not_fit_are_refused() {
+    let problem = lq(3, 0.6);
+    let ddpm = Ddpm::new(&problem, steps(5)).unwrap();
+    let chain = SampledChain::new(&ddpm, problem.initial_law()).unwrap();
+    let trainer = LeastSquares::new(&chain, LeastSquaresParams { paths: 300, ..Default::default() }).unwrap();
+    let text = |e: Result<(), ParametricError>| e.err().map_or_else(|| "no error".to_owned(), |e| e.to_string());
+    for (features, own) in [
+        (FeatureSpec::Polynomial { degree: 1 }, ("polynomial/degree", json!(7))),
+        (FeatureSpec::RadialBasis { centers: 6, width: None }, ("radial_basis/width", json!(0.0))),
+        (FeatureSpec::RandomFourier { count: 8, length_scale: 2.0 }, ("random_fourier/phases", json!([]))),
+    ] {
+        let state = trainer.start(LinearPolicy::new(&chain, LinearParams { features, ..Default::default() }).unwrap()).unwrap();
+        let stored = serde_json::to_string(&state).unwrap();
+        let check = |s: &LeastSquaresState| text(s.check(&chain));
+        assert_eq!(check(&state), "no error");
+        let own_at = format!("/policy/basis/0/{}", own.0);
+        for (at, value, field) in [
+            ("/policy/theta", json!([1.0]), "policy.theta"),
+            ("/rollout/theta", json!([]), "policy.theta"),
+            ("/policy/basis", json!([]), "policy.basis"),
+            ("/policy/scale/center", json!([]), "policy.scale"),
+            ("/policy/scale/inverse", json!([1.0]), "policy.scale"),
+            ("/policy/steps", json!(usize::MAX), "policy.steps"),
+            ("/remaining", json!(99), "remaining = 99"),
+            (&own_at, own.1, "policy.basis"),
+        ] {
+            let message = refused(&stored, at, value, &check);
+            assert!(message.starts_with(field), "{features:?} {at}: {message}");
+        }
+    }
+    let ascent = Ascent::new(&chain, AscentParams { direction: Direction::adam(0.01), ..Default::default() }).unwrap();
+    let network = NetworkPolicy::new(&chain, &NetworkParams { hidden: vec![6], ..Default::default() }).unwrap();
+    let state = ascent.start(network).unwrap();
+    let stored = serde_json::to_string(&state).unwrap();
+    let check = |s: &AscentState<NetworkPolicy>| text(s.check(&chain));
+    assert_eq!(check(&state), "no error");
+    for (at, value, field) in [
+        ("/policy/theta", json!([1.0]), "policy.theta"),
+        ("/policy/net/widths", json!([]), "policy.net"),
+        ("/policy/net/widths/1", json!(usize::MAX), "policy.theta"),
+        ("/policy/times", json!([]), "policy.steps"),
+        ("/policy/scale/center", json!([]), "policy.scale"),
+        ("/adam/first", json!([1.0]), "adam"),
+        ("/adam/count", json!(u32::MAX), "adam"),
+    ] {
+        let message = refused(&stored, at, value, &check);
+        assert!(message.starts_with(field), "{at}: {message}");
     }
 }
 

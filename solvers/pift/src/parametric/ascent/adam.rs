@@ -11,6 +11,12 @@ pub(crate) struct AdamMoments {
 }
 
 impl AdamMoments {
+    /// Whether these are moments of so many parameters after at most so many steps.
+    pub(crate) fn is_of(&self, parameters: usize, steps: usize) -> bool {
+        let length = self.first.len();
+        length == self.second.len() && (length == parameters || length == 0) && self.count as usize <= steps
+    }
+
     /// Take the gradient in, and write rate m / (sqrt(v) + 1e-8), both moments without bias, into `step`.
     pub(crate) fn step(&mut self, gradient: &[f64], rate: f64, beta1: f64, beta2: f64, step: &mut [f64]) {
         self.first.resize(gradient.len(), 0.0);

@@ -7,7 +7,7 @@ use super::{AscentParams, Direction, Estimator, NoiseRule};
 use crate::parametric::ParametricError;
 use crate::parametric::chain::SampledChain;
 use crate::parametric::noise::{Noise, Purpose};
-use crate::parametric::objective::{Mean, ObjectiveInfo};
+use crate::parametric::objective::{Mean, ObjectiveInfo, check_table};
 use crate::parametric::policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,6 +52,22 @@ pub struct AscentState<P> {
     step: f64,
     /// Adam's moments.
     adam: AdamMoments,
+}
+
+impl<P: Policy> AscentState<P> {
+    /// Whether its parts fit together and `chain`; those of a training read from a file may not.
+    ///
+    /// # Errors
+    /// `Invalid`, naming what does not fit.
+    pub fn check(&self, chain: &SampledChain<'_>) -> Result<(), ParametricError> {
+        chain.check(&self.policy)?;
+        let parameters = self.policy.parameters().len();
+        if !self.adam.is_of(parameters, self.history.len()) {
+            let allowed = format!("of {parameters} parameters and at most {} steps", self.history.len());
+            return Err(ParametricError::invalid("adam", "moments", allowed));
+        }
+        Ok(())
+    }
 }
 
 /// How an ascent ended.
@@ -123,7 +139,10 @@ impl<'a> Ascent<'a> {
         state: &mut AscentState<P>,
         progress: &mut dyn FnMut(&AscentState<P>),
     ) -> Result<AscentInfo, ParametricError> {
-        self.chain.check(&state.policy)?;
+        state.check(self.chain)?;
+        if matches!(self.params.direction, Direction::Natural { .. }) {
+            check_table("paths", self.params.paths, self.chain.dim().saturating_mul(3 * self.chain.steps()))?;
+        }
         let stop = |state: &AscentState<P>, stopped_by| Ok(AscentInfo { stopped_by, iterations: state.history.len() });
         loop {
             if state.history.len() >= self.params.iterations {

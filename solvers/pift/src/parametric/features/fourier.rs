@@ -3,7 +3,7 @@
 //! They approximate the kernel exp(-|x - y|^2 / (2 l^2)). Reference: Rahimi, Recht, *Random features for large-scale kernel
 //! machines*, NIPS 2007.
 
-use super::{Features, add_affine_transpose, write_affine};
+use super::{Features, MOST, add_affine_transpose, write_affine};
 use crate::parametric::ParametricError;
 use crate::parametric::lanes::add_product;
 use hjbridge_model::{PointBlock, Points, PointsMut};
@@ -24,10 +24,11 @@ impl RandomFourier {
     /// `count` cosines of length `length_scale`, drawn from `rng`.
     ///
     /// # Errors
-    /// No cosine, or a length that is not positive.
+    /// No cosine, more than 20 000 features, or a length that is not positive.
     pub fn new(dim: usize, count: usize, length_scale: f64, rng: &mut dyn Rng) -> Result<Self, ParametricError> {
-        if count == 0 {
-            return Err(ParametricError::invalid("features.count", count, "at least 1"));
+        let most = MOST.saturating_sub(1 + dim);
+        if !(1..=most).contains(&count) {
+            return Err(ParametricError::invalid("features.count", count, format!("1 to {most}")));
         }
         if !(length_scale > 0.0 && length_scale.is_finite()) {
             return Err(ParametricError::invalid("features.length_scale", length_scale, "positive and finite"));
@@ -36,6 +37,11 @@ impl RandomFourier {
         let frequencies = (0..dim * count).map(|_| normal() / length_scale).collect();
         let phases = (0..count).map(|_| std::f64::consts::TAU * rng.random::<f64>()).collect();
         Ok(RandomFourier { dim, frequencies, phases })
+    }
+
+    /// Whether there are as many frequencies as phases.
+    pub(super) fn is_sound(&self) -> bool {
+        self.dim > 0 && !self.phases.is_empty() && self.dim.checked_mul(self.phases.len()) == Some(self.frequencies.len())
     }
 
     fn angles(&self, x: Points<'_>) -> PointBlock {

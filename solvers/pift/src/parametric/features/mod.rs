@@ -20,6 +20,9 @@ pub use radial::RadialBasis;
 use hjbridge_model::{Points, PointsMut};
 use serde::{Deserialize, Serialize};
 
+/// Most features that are built; a design of more does not fit a least-squares problem of reasonable size.
+const MOST: usize = 20_000;
+
 /// A vector of F functions on R^D, on blocks.
 pub trait Features: Send + Sync {
     /// D.
@@ -90,6 +93,15 @@ impl Basis {
             Basis::Polynomial(b) => b,
             Basis::RadialBasis(b) => b,
             Basis::RandomFourier(b) => b,
+        }
+    }
+
+    /// Whether its parts fit together; something read from a file may not.
+    pub(crate) fn is_sound(&self) -> bool {
+        match self {
+            Basis::Polynomial(b) => b.is_sound(),
+            Basis::RadialBasis(b) => b.is_sound(),
+            Basis::RandomFourier(b) => b.is_sound(),
         }
     }
 }
@@ -178,6 +190,9 @@ mod tests {
         let mut rng = rand::rngs::ChaCha8Rng::seed_from_u64(5);
         let message = |e: Result<(), crate::parametric::ParametricError>| e.unwrap_err().to_string();
         assert!(message(Polynomial::new(64, 4).map(|_| ())).starts_with("features.degree = 4"));
+        assert!(message(Polynomial::new(1, usize::MAX).map(|_| ())).starts_with("features.degree = 1844"));
+        let many = message(RandomFourier::new(2, 19_998, 1.0, &mut rng).map(|_| ()));
+        assert!(many.starts_with("features.count = 19998: 1 to 19997"), "{many}");
         assert!(message(RandomFourier::new(2, 0, 1.0, &mut rng).map(|_| ())).starts_with("features.count = 0"));
         assert!(message(RandomFourier::new(2, 3, f64::NAN, &mut rng).map(|_| ())).starts_with("features.length_scale = NaN"));
         let sample = points(2, 10);

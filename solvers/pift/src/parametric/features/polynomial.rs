@@ -2,13 +2,10 @@
 //!
 //! phi_a(x) = prod_i He_{a_i}(x_i) / sqrt(a_i!),  |a| <= p;  He_n' = n He_{n-1}.  F = binomial(D + p, p).
 
-use super::Features;
+use super::{Features, MOST};
 use crate::parametric::ParametricError;
 use hjbridge_model::{PointBlock, Points, PointsMut};
 use serde::{Deserialize, Serialize};
-
-/// Most features that are built; a design of more does not fit a least-squares problem of reasonable size.
-const MOST: usize = 20_000;
 
 /// Polynomials of total degree at most p.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,10 +25,10 @@ impl Polynomial {
         let mut count = 1.0;
         for n in 1..=degree {
             count *= (dim + n) as f64 / n as f64;
-        }
-        if count > MOST as f64 {
-            let allowed = format!("at most {MOST} features; in {dim} variables there would be {count:.0}");
-            return Err(ParametricError::invalid("features.degree", degree, allowed));
+            if count > MOST as f64 {
+                let allowed = format!("at most {MOST} features; in {dim} variables degree {n} has {count:.0}");
+                return Err(ParametricError::invalid("features.degree", degree, allowed));
+            }
         }
         let mut factors = vec![Vec::new()];
         let mut last: Vec<Vec<(usize, usize)>> = vec![Vec::new()];
@@ -52,6 +49,11 @@ impl Polynomial {
             last = next;
         }
         Ok(Polynomial { dim, degree, factors })
+    }
+
+    /// Whether it is one that [`Polynomial::new`] makes.
+    pub(super) fn is_sound(&self) -> bool {
+        Self::new(self.dim, self.degree).is_ok_and(|same| same == *self)
     }
 
     /// He_n(x_i)/sqrt(n!) for n = 1..=p, coordinate (n - 1) + i p.

@@ -57,6 +57,12 @@ impl RadialBasis {
         Ok(RadialBasis { dim, centers, width })
     }
 
+    /// Whether there are centres, all of the right length, and a width.
+    pub(super) fn is_sound(&self) -> bool {
+        let whole = self.dim > 0 && !self.centers.is_empty() && self.centers.len().is_multiple_of(self.dim);
+        whole && self.width > 0.0
+    }
+
     fn bell(&self, x: Points<'_>, j: usize, out: &mut [f64]) {
         out.fill(0.0);
         let scale = -0.5 / (self.width * self.width);
