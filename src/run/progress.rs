@@ -16,6 +16,10 @@ pub trait Progress: Sync {
     }
     /// `done` units of the stage are done.
     fn advance(&self, done: u64);
+    /// What the stage has come to so far, in a few words: residuals, rates, estimates.
+    fn note(&self, text: &str) {
+        let _ = text;
+    }
     /// The stage is over.
     fn end(&self);
 }
