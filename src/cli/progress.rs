@@ -42,7 +42,8 @@ impl Progress for Bars {
         };
         self.with(|current| {
             if let Some(bar) = current {
-                if let Ok(style) = ProgressStyle::with_template("{prefix:18} [{bar:40}] {percent:>3} % {rate}, {eta} left {msg}") {
+                if let Ok(style) = ProgressStyle::with_template("{prefix:18} [{bar:40}] {percent:>3} % {rate}, {eta} left {msg}")
+                {
                     bar.set_style(style.with_key("rate", rate));
                 }
                 // what an earlier run has done says nothing about this one's rate
