@@ -17,8 +17,7 @@
 //!
 //! Run: cargo run --release --example 20_pift_options
 
-use hjbridge::model::ScalarField;
-use hjbridge::model::exact::{ClosedForm, DiscreteLq, DiscreteStep, closed_form};
+use hjbridge::model::exact::{DiscreteLq, DiscreteStep, closed_form};
 use hjbridge::pift::{BellmanKind, Ddpm, DdpmParams, Inner, InnerRule, PiFt, PiFtInfo, PiFtParams, VarianceRule};
 use hjbridge::problem::{Problem, ProblemFile};
 use std::path::Path;
