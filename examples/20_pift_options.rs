@@ -9,9 +9,10 @@
 //!
 //!   one-minus-alpha 1-a,   over-alpha (1-a)/a,   posterior (1-a)(1-abar_{k+1})/(1-abar_k),   gaussian-posterior (1-a) P_{k+1}/P_k.
 //!
-//! The first table has for each pair the largest error of V_k over |y| <= 3 and all k (rounding), and the distance of the chain to
-//! the continuous problem at t = 0, where the four differ. The second has what each inner iteration takes on the chain of the first
-//! variance and what it leaves. The last step of `posterior` has no noise, and no update can be made in it.
+//! The first table has for each pair the largest error of V_k over |y| <= 3 and all k (rounding; with the soft kernel that of the
+//! quadrature, whose integrand is an exponential there), and the distance of the chain to the continuous problem at t = 0, where the
+//! four differ. The second has what each inner iteration takes on the chain of the first variance and what it leaves. The last step
+//! of `posterior` has no noise, and no update can be made in it.
 //!
 //! Reference: Han, Razaviyayn, Xu, *Stochastic Control for Fine-tuning Diffusion Models* (arXiv:2412.18164).
 //!
