@@ -9,7 +9,8 @@
 //!
 //!   KL(beta) = -d/dbeta E V(0, Y_0; beta)   (envelope theorem),   E r(Y_T) = E V(0, Y_0) + beta KL.
 //!
-//! The chain's reward and divergence differ from these by O(h): the columns `error` for N and 2N halve. The number of
+//! The chain's reward and divergence differ from these by O(h): the columns `error` halve from N to 2N, but for that of KL at
+//! the smallest weight, which changes its sign near there, so that the next order is what is left of it. The number of
 //! updates is at most ceil( ln(tol/(1+rho)) / ln rho ) for the tolerance 1e-10.
 //!
 //! Reference: Han, Razaviyayn, Xu, *Stochastic Control for Fine-tuning Diffusion Models* (arXiv:2412.18164), whose experiment this

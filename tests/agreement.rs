@@ -8,7 +8,7 @@ use hjbridge::model::{Coefficients, ControlledDiffusion, InitialLaw, Law, Matrix
 use hjbridge::problem::spec::{InitialLawSpec, KlFunctionSpec, KlWeightSpec, RewardSpec, ScheduleSpec};
 use hjbridge::problem::{Problem, ProblemFile};
 use hjbridge::rollout::{Ensemble, InitialState, RolloutParams};
-use hjbridge::run::{RolloutOptions, Silent, SolveRun, initial_mean, pift, rollout, solve, tabulated_score};
+use hjbridge::run::{Progress, RolloutOptions, Silent, SolveRun, initial_mean, pift, rollout, solve, tabulated_score};
 use std::f64::consts::TAU;
 use std::path::Path;
 use std::sync::Arc;
@@ -338,4 +338,36 @@ fn a_rotor_turns_round_its_circle_and_never_leaves_the_grid() {
     // It has turned round several times, and still the control is that of the place on the circle.
     assert!(summary.covariance[0] > 80.0, "{:?}", summary.covariance);
     assert_eq!(summary.outside.mean, 0.0);
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Recorded(std::sync::Mutex<(Vec<u64>, Vec<String>)>);
+
+impl Progress for Recorded {
+    fn begin(&self, _what: &str, _total: u64) {}
+    fn advance(&self, done: u64) {
+        self.0.lock().unwrap().0.push(done);
+    }
+    fn note(&self, text: &str) {
+        self.0.lock().unwrap().1.push(text.to_string());
+    }
+    fn end(&self) {}
+}
+
+#[test]
+fn whoever_watches_pift_is_told_of_its_residuals() {
+    let (problem, watcher) = (load("lq_1d.json", |f| f.grid.nodes = vec![101]), Recorded::default());
+    let run = pift(&problem, 8, &watcher).unwrap();
+    let (done, notes) = watcher.0.into_inner().unwrap();
+    assert_eq!(done, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    // backwards in k, with the figures of the report
+    let expected: Vec<String> = run
+        .report
+        .per_step
+        .iter()
+        .rev()
+        .map(|s| format!("update {:.1e}, contraction {:.3}", s.last_update, s.contraction.unwrap()))
+        .collect();
+    assert_eq!(notes, expected);
 }

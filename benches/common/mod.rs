@@ -22,8 +22,13 @@ pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// data/problems/mixture_1d.json: 801 nodes on [-6, 6], 800 steps, T = 2.
 pub fn mixture_1d() -> Outcome<Problem> {
+    shipped("mixture_1d.json")
+}
+
+/// A file of data/problems.
+pub fn shipped(name: &str) -> Outcome<Problem> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/problems");
-    Ok(Problem::resolve(ProblemFile::read(&directory.join("mixture_1d.json"))?, &directory)?)
+    Ok(Problem::resolve(ProblemFile::read(&directory.join(name))?, &directory)?)
 }
 
 /// Eight equal Gaussians on a circle of radius 2 with a quadratic reward; T = 2.

@@ -249,6 +249,10 @@ fn network_line(n: &NetworkReport) -> String {
         let of_grid = gap.discretisation.map_or(String::new(), |d| format!(", of which about {d:.1e} by the discretisation"));
         line += &format!("; distance from its closed form: V {}{of_grid}, U {}", shown(gap.value), shown(gap.control));
         line += &gap.objective.map_or(String::new(), |j| format!(", objective {j:+.3e}"));
+        if let Some(own) = &gap.own {
+            let (v, u, j) = (own.value, own.control, own.objective);
+            line += &format!("; by the network alone (same chain, exact score): V {v:.3e}, U {u:.3e}, objective {j:+.3e}");
+        }
     }
     line
 }

@@ -184,6 +184,15 @@ pub(super) fn run<P: Subject>(
     }
     if let Some(bound) = r.achieved.and_then(|a| a.upper_bound) {
         summary.push(format!("  no policy of the chain exceeds {}", shown(bound)));
+        let (before, after) = (r.pretrained.objective.mean, r.achieved.map_or(f64::NAN, |a| a.objective.mean));
+        let share = (after - before) / (bound.mean - before);
+        if share < ENOUGH {
+            summary.push(format!(
+                "  note: at least {:.0} % of what can be gained is there; other features (--with-score, radial-basis), another \
+                 --degree or --training natural may give more",
+                100.0 * share.max(0.0)
+            ));
+        }
     }
     if let (Some(optimum), Some(reference)) = (r.optimum, r.reference) {
         summary.push(format!("  optimum of the continuous problem ({reference}) {optimum:.6}"));

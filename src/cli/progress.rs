@@ -26,10 +26,10 @@ impl Progress for Bars {
     fn begin(&self, what: &str, total: u64) {
         let target = if self.visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) = ProgressStyle::with_template("{msg:18} [{bar:40}] {pos}/{len} {eta}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix:18} [{bar:40}] {pos}/{len} {eta} {msg}") {
             bar.set_style(style);
         }
-        bar.set_message(what.to_string());
+        bar.set_prefix(what.to_string());
         self.with(|current| *current = Some(bar));
     }
 
@@ -42,7 +42,8 @@ impl Progress for Bars {
         };
         self.with(|current| {
             if let Some(bar) = current {
-                if let Ok(style) = ProgressStyle::with_template("{msg:18} [{bar:40}] {percent:>3} % {rate}, {eta} left") {
+                if let Ok(style) = ProgressStyle::with_template("{prefix:18} [{bar:40}] {percent:>3} % {rate}, {eta} left {msg}")
+                {
                     bar.set_style(style.with_key("rate", rate));
                 }
                 // what an earlier run has done says nothing about this one's rate
@@ -64,6 +65,14 @@ impl Progress for Bars {
         self.with(|current| {
             if let Some(bar) = current {
                 bar.set_position(done);
+            }
+        });
+    }
+
+    fn note(&self, text: &str) {
+        self.with(|current| {
+            if let Some(bar) = current {
+                bar.set_message(text.to_string());
             }
         });
     }

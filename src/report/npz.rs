@@ -56,7 +56,7 @@ impl<'a> NpzFile<'a> {
             .ok_or_else(|| ReportError::invalid(format!("shape of {name}"), format!("{shape:?}"), "overflows"))?;
         ReportError::check_len(name, pieces.iter().map(|p| p.len()).sum(), size)?;
         if let Some(p) = pieces.iter().find(|p| p.len() % rows.max(1) != 0) {
-            return Err(ReportError::invalid(format!("piece of {name}"), p.len(), &format!("a multiple of {rows}")));
+            return Err(ReportError::invalid(format!("piece of {name}"), p.len(), format!("a multiple of {rows}")));
         }
         self.entries.push(Entry { name: name.to_string(), shape: shape.to_vec(), pieces, rows });
         Ok(self)

@@ -10,6 +10,7 @@ mod norms;
 mod parametric;
 mod pift;
 mod progress;
+mod reference_chain;
 mod rollout;
 mod route;
 mod score;
@@ -24,6 +25,7 @@ pub use norms::{SliceError, SupError, slice_errors};
 pub use parametric::{ParametricOptions, ParametricReport, ParametricRun, PolicyKind, Training, parametric};
 pub use pift::{PiFtReport, PiFtRun, Sandwich, pift};
 pub use progress::{Progress, Silent};
+pub use reference_chain::{NetworkOwn, ReferenceChain};
 pub use rollout::{
     AnyRolloutReport, ControlledRollout, ControlledRolloutReport, Estimates, ExitChance, ExitReport, MultilevelReport, Parts,
     QuantileRow, RolloutOptions, RolloutReport, RolloutRun, RolloutSettings, SchemeName, StartRollout, StartRun, StopReport,

@@ -4,7 +4,7 @@
 //!   KL = int_0^T (b/2) E |s_network - s|^2 dt,   E under the reference noised to time t,
 //! which bounds that of the laws at T; the integrals by the trapezoidal rule on the grid and in forward time.
 
-use super::{PiFtReport, SolveReport};
+use super::{NetworkOwn, PiFtReport, SolveReport};
 use crate::problem::Problem;
 use hjbridge_model::network::{LevelInput, Prediction};
 use hjbridge_model::{Feedback, Law, NoisedScore, PointBlock};
@@ -48,8 +48,11 @@ pub struct NetworkGap {
     pub control: Option<f64>,
     /// E V(0, Y_0) minus that of the reference.
     pub objective: Option<f64>,
-    /// The certificate's estimate of the part in `value` that is the discretisation's; absent where nothing was certified.
+    /// The part in `value` that is the discretisation's: the certificate's estimate, absent where nothing was certified; from PI-FT
+    /// the error of the same chain with the exact score of the reference.
     pub discretisation: Option<f64>,
+    /// From PI-FT: what is left against that chain, the network's own part.
+    pub own: Option<NetworkOwn>,
 }
 
 impl NetworkReport {
@@ -60,12 +63,14 @@ impl NetworkReport {
             control: s.control_error,
             objective: s.objective.zip(s.objective_exact).map(|(found, exact)| found - exact),
             discretisation: s.route.certificate.as_ref().and_then(|c| c.richardson.as_ref()).map(|r| r.value_error),
+            own: None,
         };
         let of_pift = |p: &PiFtReport| NetworkGap {
             value: p.value_error,
             control: p.control_error,
             objective: p.objective.zip(p.objective_exact).map(|(found, exact)| found - exact),
-            discretisation: None,
+            discretisation: p.reference_chain.and_then(|c| c.discretisation),
+            own: p.reference_chain.map(|c| c.own),
         };
         self.gap = solve.map(of_solve).or(pift.map(of_pift));
     }

@@ -1,6 +1,7 @@
 //! `pift`: the discrete chain by PI-FT, against the closed forms where there are any.
 
 use super::norms::{RegionPoints, SupError, worst};
+use super::reference_chain::{ReferenceChain, reference_chain};
 use super::{Progress, RunError, SliceError, initial_mean};
 use crate::problem::Problem;
 use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, PiFtSpec, StopSpec, VarianceSpec};
@@ -89,6 +90,9 @@ pub struct PiFtReport {
     pub objective: Option<f64>,
     /// E V(0, Y_0) of the closed form of the continuous problem.
     pub objective_exact: Option<f64>,
+    /// Of a network: the chain of its reference beside it. In the report it is part of section `network`.
+    #[serde(skip)]
+    pub reference_chain: Option<ReferenceChain>,
     /// Everything about each step, with the Lipschitz constants of V and u for each inner iterate.
     pub per_step: Vec<StepInfo>,
 }
@@ -197,6 +201,7 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
         times.push(view.t);
         values.push(view.value.to_vec());
         if let (Some(control), Some(info)) = (view.control, view.info) {
+            progress.note(&residuals(info));
             controls.push(control.to_vec());
             per_step.push(info.clone());
         }
@@ -233,6 +238,10 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
     let (probe_node, probe) = probe(problem, &region);
     let both = failure.is_none() && problem.file.pift.kernel == KernelSpec::Both;
     let sandwich = if both { Some(sandwich(problem, &ddpm, &region, &values)?) } else { None };
+    let beside = match &failure {
+        None => reference_chain(problem, &region, exact.as_deref(), &values, &controls, progress)?,
+        Some(_) => None,
+    };
     let of = |f: &dyn Fn(&hjbridge_pift::RegularityInfo) -> f64| -> Vec<f64> {
         per_step.iter().map(|s| s.regularity.as_ref().map_or(f64::NAN, f)).collect()
     };
@@ -270,9 +279,16 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
             exact.at(0.0).value(problem.grid.points().as_points(), &mut v);
             initial_mean(problem, &v)
         }),
+        reference_chain: beside,
         per_step,
     };
     Ok(PiFtRun { report, times, values, controls, failure })
+}
+
+/// The last update of a step and its contraction, for whoever watches.
+fn residuals(step: &StepInfo) -> String {
+    let contraction = step.contraction.map_or("-".into(), |c| format!("{c:.3}"));
+    format!("update {:.1e}, contraction {contraction}", step.last_update)
 }
 
 /// The node of the comparison box nearest to its middle.
@@ -315,23 +331,32 @@ fn discrete_error(
     Ok(Some(error))
 }
 
-/// The pre-trained chain below `values`, the soft Bellman equation above them.
+/// The pre-trained chain below `values`, the soft Bellman equation above them. Only their distances are kept.
 fn sandwich(problem: &Problem, ddpm: &Ddpm<'_>, region: &RegionPoints, values: &[Vec<f64>]) -> Result<Sandwich, RunError> {
-    let solve = |params| PiFt::new(ddpm, problem.grid.clone(), params)?.solve();
-    let params = pift_params(problem, false);
-    let below = solve(PiFtParams { rule: InnerRule::Fixed(0), ..params.clone() })?;
-    let above = solve(PiFtParams { bellman: BellmanKind::Soft, ..params })?;
-    let by_step = |a: &[Vec<f64>], b: &[Vec<f64>]| -> Vec<f64> {
-        let slices = a.iter().zip(b).take(ddpm.steps());
-        slices.map(|(a, b)| region.largest(|j| a[region.nodes[j]] - b[region.nodes[j]]).0).collect()
+    // E V_0(Y_0); for each k sup (values - other) and sup (other - values)
+    let against = |params| -> Result<(f64, Vec<f64>, Vec<f64>), RunError> {
+        let (mut objective, mut above, mut below) = (f64::NAN, vec![0.0; ddpm.steps()], vec![0.0; ddpm.steps()]);
+        PiFt::new(ddpm, problem.grid.clone(), params)?.solve_observed(&mut |view| {
+            if view.k < ddpm.steps() {
+                let gap = |j: usize| values[view.k][region.nodes[j]] - view.value[region.nodes[j]];
+                (above[view.k], below[view.k]) = (region.largest(gap).0, region.largest(|j| -gap(j)).0);
+            }
+            if view.k == 0 {
+                objective = initial_mean(problem, view.value);
+            }
+        })?;
+        Ok((objective, above, below))
     };
-    let largest = |a: &[Vec<f64>], b: &[Vec<f64>]| by_step(a, b).into_iter().fold(f64::NEG_INFINITY, f64::max);
+    let params = pift_params(problem, false);
+    let (pretrained, gains, below) = against(PiFtParams { rule: InnerRule::Fixed(0), ..params.clone() })?;
+    let (soft, above, gaps) = against(PiFtParams { bellman: BellmanKind::Soft, ..params })?;
+    let largest = |x: &[f64]| x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     Ok(Sandwich {
-        objectives: [below.initial_value(), &values[0], above.initial_value()].map(|v| initial_mean(problem, v)),
-        violations: [largest(&below.values, values), largest(values, &above.values)],
-        gap: largest(&above.values, values),
-        gains: by_step(values, &below.values),
-        gaps: by_step(&above.values, values),
+        objectives: [pretrained, initial_mean(problem, &values[0]), soft],
+        violations: [largest(&below), largest(&above)],
+        gap: largest(&gaps),
+        gains,
+        gaps,
     })
 }
 

@@ -192,8 +192,9 @@ pub fn sweep(
     let mut own = Vec::new();
     for (i, problem) in problems.iter().enumerate().skip(ranks.rank()).step_by(ranks.size()) {
         let row: Result<SweepRow, String> = row(problem, threads).map_err(|e| e.to_string());
-        own.push((i, row));
         progress.advance((i + 1) as u64);
+        progress.note(&residuals(weight(problem), &row));
+        own.push((i, row));
     }
     progress.end();
     let message = to_bytes(&own).ok_or_else(|| RanksError::Transport { reason: "a row cannot be written".into() })?;
@@ -226,6 +227,17 @@ pub fn sweep(
         seconds: start.elapsed().as_secs_f64(),
     };
     Ok(SweepRun { report, curve, failure })
+}
+
+/// How well the last weight went, for whoever watches.
+fn residuals(weight: f64, row: &Result<SweepRow, String>) -> String {
+    match row {
+        Ok(row) => {
+            let contraction = row.pift_contraction.map_or("-".into(), |c| format!("{c:.3}"));
+            format!("at {weight}: z {:.2}, contraction of PI-FT {contraction}", row.z_score)
+        }
+        Err(_) => format!("at {weight}: failed"),
+    }
 }
 
 /// beta of a problem of a sweep.

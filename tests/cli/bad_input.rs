@@ -323,6 +323,7 @@ fn flags() {
     case("solve", &["--steps", "1.5"], &["--steps", "'1.5'"]);
     case("solve", &["--nodes", "101,101"], &["grid.nodes", "2", "1"]);
     case("solve", &["--nodes", "1000000000000"], &["grid.nodes", "1000000000000", "GB"]);
+    case("pift", &["--nodes", "1000000000"], &["grid.nodes", "1000000000", "GB"]);
     case("solve", &["--nodes", "99999999999999999999999"], &["--nodes", "99999999999999999999999"]);
     case("solve", &["--seed", "-1"], &["-1"]);
     case("solve", &["--seed=-1"], &["--seed", "-1"]);

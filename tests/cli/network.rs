@@ -31,10 +31,11 @@ fn solve_differs_from_the_reference_by_the_error_of_the_network() {
     let entropy = number(&report, "/network/relative_entropy");
     let exact = desk.run("solve", &reference(), &[]).report();
     assert!(exact["network"].is_null());
-    // both have the same error of discretisation. |E_q r - E_p r| <= sqrt(2 KL var r) to first order, for the tilted laws as well
+    // both have the same error of discretisation. |E_q r - E_p r| <= sqrt(2 KL var r) to first order, some 0.06, if all of the
+    // network's error pulled one way; it does not, and 3e-4 is seen
     let gap = (found - number(&exact, "/solve/objective")).abs();
     assert!(entropy > 0.0 && entropy < 0.02, "{entropy}");
-    assert!(gap > 0.0 && gap < 2.0 * (2.0 * entropy).sqrt(), "{gap} {entropy}");
+    assert!(gap > 0.0 && gap < 2e-3, "{gap} {entropy}");
     let (score, error) = (numbers(&report, "/network/score_rms"), numbers(&report, "/network/error_rms"));
     assert!(score.iter().zip(&error).skip(4).all(|(s, e)| *e > 0.0 && *e < 0.1 * s), "{score:?} {error:?}");
 }
@@ -63,6 +64,26 @@ fn pift_approaches_the_solution_of_the_same_network() {
     let (coarse, fine) = (gap("8"), gap("32"));
     // order 1 in h, down to the error of the grid
     assert!(fine < 0.5 * coarse && coarse < 0.5, "{coarse} {fine}");
+}
+
+#[test]
+fn pift_tells_the_error_of_the_network_from_that_of_the_chain() {
+    let desk = Desk::new();
+    let run = desk.run("pift", &problem(), &["--steps", "16"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert!(run.stdout.contains("by the network alone"), "{}", run.stdout);
+    let (report, exact) = (run.report(), desk.run("pift", &reference(), &["--steps", "16"]).report());
+    // the reference as a prior of its own, by another command: the same chain
+    let gap = |name: &str| number(&report, &format!("/network/gap/{name}"));
+    let own = number(&report, "/pift/objective") - number(&exact, "/pift/objective");
+    assert!((gap("own/objective") - own).abs() < 1e-9, "{} {own}", gap("own/objective"));
+    assert!((gap("discretisation") - number(&exact, "/pift/value_error")).abs() < 1e-9);
+    assert_eq!(gap("value"), number(&report, "/pift/value_error"));
+    assert!(gap("own/value") > 0.0 && gap("own/value") < gap("discretisation"));
+    assert!(own != 0.0 && own.abs() < 2e-3, "{own}");
+    let chain = number(&exact, "/pift/objective") - number(&exact, "/pift/objective_exact");
+    assert!((gap("objective") - own - chain).abs() < 1e-9, "{} {own} {chain}", gap("objective"));
+    assert!(gap("own/control") > 0.0 && gap("own/control") < gap("control"));
 }
 
 #[test]

@@ -89,7 +89,6 @@ fn the_chain_in_a_sweep_tends_to_the_exact_optimum() {
     let get = |row: &Value, name: &str| number(row, &format!("/{name}"));
     for (c, f) in coarse.iter().zip(&fine) {
         let beta = get(f, "kl_weight");
-        assert!((get(f, "pift_reward") - beta * get(f, "pift_kl") - get(f, "pift_objective")).abs() < 1e-12);
         for (name, exact) in [("pift_objective", "optimum_exact"), ("pift_reward", "reward_exact"), ("pift_kl", "kl_exact")] {
             let (coarse, fine) = (get(c, name) - get(c, exact), get(f, name) - get(f, exact));
             assert!(fine.abs() < 4e-3, "{name} at {beta}: {fine}");

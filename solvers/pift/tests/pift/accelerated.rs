@@ -101,6 +101,8 @@ fn below_the_step_stops_early_and_keeps_its_bound() {
     println!("cost of stopping early in V: {gaps:?}");
     // The gap to the continuous problem is 2.6e-2 / 1.4e-2 / 7e-3 for these N.
     assert!(gaps[0] < 2.6e-4 && gaps[2] < 7e-5, "{gaps:?}");
+    // and the cost falls faster than that gap, which halves
+    assert!(gaps.windows(2).all(|g| g[0] > 6.0 * g[1]), "{gaps:?}");
     let zero = solve_error(InnerRule::BelowStep { max: 0 });
     assert!(zero.to_string().starts_with("rule.below_step.max = 0"), "{zero}");
 }

@@ -41,6 +41,39 @@ fn plane_against_the_discrete_riccati_recursion() {
 }
 
 #[test]
+fn every_variance_against_the_discrete_riccati_recursion() {
+    let problem = scalar_lq(0.7, 0.5, 1.3, 0.9, 0.1, 0.6);
+    let grid = line(-4.0, 4.0, 41);
+    let points = grid.points();
+    let mut v = vec![0.0; grid.len()];
+    let mut starts = Vec::new();
+    for variance in [
+        VarianceRule::OneMinusAlpha,
+        VarianceRule::OverAlpha,
+        VarianceRule::Posterior,
+        VarianceRule::GaussianPosterior { data_variance: 0.5 },
+    ] {
+        let chain = Ddpm::new(&problem, DdpmParams { steps: 12, variance, ..Default::default() }).unwrap();
+        let exact = exact_lq(&problem, &chain, false);
+        let rule = InnerRule::Tolerance { tol: 1e-13, max: 200 };
+        let solution = PiFt::new(&chain, grid.clone(), PiFtParams { rule, ..Default::default() }).unwrap().solve().unwrap();
+        for k in 0..12 {
+            exact.values[k].value(points.as_points(), &mut v);
+            let gap = sup_gap(&v, &solution.values[k], |_| true);
+            assert!(gap < 1e-9, "{variance:?}: V_{k} off by {gap:e}");
+            let (gain, offset) = &exact.shifts[k];
+            for (y, d) in grid.axis(0).nodes().iter().zip(&solution.shifts[k]) {
+                assert!((d - gain[(0, 0)] * y - offset[0]).abs() < 1e-9, "{variance:?}: D_{k} at {y}");
+            }
+        }
+        starts.push(solution.initial_value()[20]);
+    }
+    // four chains, not one four times
+    starts.sort_by(f64::total_cmp);
+    assert!(starts.windows(2).all(|w| w[1] - w[0] > 1e-5), "{starts:?}");
+}
+
+#[test]
 fn golden_numbers_at_eight_steps() {
     let problem = plane_lq();
     let chain = Ddpm::new(&problem, DdpmParams { steps: 8, alpha: AlphaRule::Linear, ..Default::default() }).unwrap();

@@ -3,7 +3,7 @@
 use crate::problems::{line, mixture, sup_center};
 use hjbridge_model::exact::{ClosedForm, TiltedMixture};
 use hjbridge_model::{PointBlock, Region};
-use hjbridge_pift::{BellmanKind, Ddpm, DdpmParams, InnerRule, PiFt, PiFtInfo, PiFtParams};
+use hjbridge_pift::{BellmanKind, Ddpm, DdpmParams, InnerRule, PiFt, PiFtInfo, PiFtParams, VarianceRule};
 
 /// sup over |y| <= 3 and all t_k < T of the errors of V_k and u_k against the continuous problem.
 fn errors(steps: usize, nodes: usize) -> (f64, f64, PiFtInfo) {
@@ -66,6 +66,51 @@ fn order_one_in_the_step() {
     let (of_value, of_control) = ((v1 / v2).log2(), (u1 / u2).log2());
     assert!((0.97..1.02).contains(&of_value), "order of the value {of_value}");
     assert!((0.92..1.02).contains(&of_control), "order of the control {of_control}");
+}
+
+/// With the posterior variance sig_k^2/(1-a_k) is j/(j+1) + O(h) at step k = N-1-j, and so is (u_k - s_k)/(U* - s): nothing in it
+/// tends to 1 at a fixed j. These steps span a time of order h, so V converges all the same, and u at a fixed time does.
+#[test]
+fn under_the_posterior_variance_values_converge_and_the_last_controls_do_not() {
+    let problem = mixture();
+    let exact = TiltedMixture::new(&problem).unwrap();
+    let grid = line(-6.0, 6.0, 801);
+    let points = grid.points();
+    // sup of the errors of V, of u over all steps with noise and of u over t <= T/2; the gains at j = 1, 2, 3
+    let run = |steps: usize| {
+        let chain = Ddpm::new(&problem, DdpmParams { steps, variance: VarianceRule::Posterior, ..Default::default() }).unwrap();
+        let (mut dv, mut du, mut early, mut gains) = (0.0f64, 0.0f64, 0.0f64, Vec::new());
+        let (mut v, mut u) = (vec![0.0; points.len()], PointBlock::zeros(1, points.len()));
+        let mut s = PointBlock::zeros(1, points.len());
+        let observe = &mut |view: hjbridge_pift::StepView<'_>| {
+            let Some(control) = view.control.filter(|_| view.k + 1 < steps) else { return };
+            let slice = exact.at(view.t);
+            slice.value(points.as_points(), &mut v);
+            slice.control(points.as_points(), u.as_mut());
+            dv = dv.max(sup_center(&grid, &v, view.value));
+            let gap = sup_center(&grid, u.data(), control);
+            du = du.max(gap);
+            early = if view.t <= 1.0 { early.max(gap) } else { early };
+            if steps - 1 - view.k <= 3 {
+                problem.score().at(view.t).eval(points.as_points(), s.as_mut());
+                // where the optimal shift is largest in |y| <= 3
+                let nodes = (0..grid.len()).filter(|&j| grid.axis(0).nodes()[j].abs() <= 3.0);
+                let shift = |j: usize| u.data()[j] - s.data()[j];
+                let j = nodes.max_by(|&a, &b| shift(a).abs().total_cmp(&shift(b).abs())).unwrap();
+                gains.push((control[j] - s.data()[j]) / shift(j));
+            }
+        };
+        PiFt::new(&chain, grid.clone(), PiFtParams::default()).unwrap().solve_observed(observe).unwrap();
+        (dv, du, early, gains)
+    };
+    let (coarse, fine) = (run(64), run(256));
+    println!("posterior variance, V, u, u for t <= T/2, gains: {coarse:?} {fine:?}");
+    assert!(fine.0 < 0.5 * coarse.0 && fine.2 < 0.5 * coarse.2, "{coarse:?} {fine:?}");
+    assert!(fine.1 > coarse.1 && fine.1 > 1.0, "{coarse:?} {fine:?}");
+    for (gain, expected) in fine.3.iter().zip([0.5, 2.0 / 3.0, 0.75]) {
+        assert!((gain - expected).abs() < 0.05, "{gain}, not {expected}: {:?}", fine.3);
+    }
+    assert_eq!(fine.3.len(), 3);
 }
 
 #[test]

@@ -53,6 +53,7 @@ fn tracked(steps: usize) -> PiFtInfo {
 #[test]
 fn lipschitz_bounds_hold_for_values_and_iterates() {
     let info = tracked(32);
+    let mut closest = 0.0f64;
     for s in &info.steps {
         let r = s.regularity.as_ref().unwrap();
         assert!(s.rho < 1.0 && (r.mean_map - (1.0 + (1.0 - s.alpha) * r.score) / s.alpha.sqrt()).abs() < 1e-14);
@@ -60,8 +61,13 @@ fn lipschitz_bounds_hold_for_values_and_iterates() {
         assert!(r.gradient <= r.gradient_bound.unwrap(), "k = {}: {r:?}", s.k);
         for i in &s.iterates {
             assert!(i.lipschitz_value <= r.value_bound * (1.0 + 1e-9), "k = {}: {i:?}, bound {}", s.k, r.value_bound);
+            let bound = r.gradient_bound.unwrap();
+            assert!(i.lipschitz_gradient <= bound * (1.0 + 1e-9), "k = {}: {i:?}, bound {bound}", s.k);
+            closest = closest.max(i.lipschitz_gradient / bound);
         }
     }
+    // the bound is no idle one
+    assert!(closest > 0.4, "{closest}");
     // The score itself: L_s = 1 + 0.4 at cos = -1, M_s = 0.8.
     let r = info.steps[0].regularity.as_ref().unwrap();
     assert!((r.score - 1.4).abs() < 1e-3 && (r.score_gradient - 0.8).abs() < 2e-3, "{r:?}");
