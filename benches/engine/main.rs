@@ -44,7 +44,7 @@ const ITEMS: [Item; 18] = [
     item("2 double well", "kappa = 5, nu = 3 on 5500 x 1000, at 15 points of 3 times; table of ten digits", line::double_well),
     item("2 double well, high order", "the same, differences of order 8 and BDF", line::double_well_high_order),
     item("3 exit", "double well (1, 2) in the plane, psi(-1,-1) and psi(0,0); limit by extrapolation", exit::plane),
-    item("3 steep wells", "psi > 0 for alpha up to 100", exit::steep),
+    item("3 steep wells", "psi > 0 for alpha up to 100, V(-1,-1); double integral of the mean time", exit::steep),
     item("3 hitting times", "double well on the line, mean time from -1 to 1; double integral", exit::hitting_times),
     item("4 ring", "eight Gaussians in the plane, 257^2, |y_i| <= 3, all t; closed form", fine_tuning::ring),
     item("4 ring, alternatives", "the same by other routes, one after the other in turn", fine_tuning::alternatives),

@@ -25,6 +25,7 @@ use crate::exit::{FaceValues, Placement, TargetSet};
 use crate::exit_data::ExitData;
 use crate::fokker_planck::{LawPath, levels_of};
 use crate::hamiltonian::{Hamiltonian, Operator, Policy};
+use crate::monotonicity::Monotonicity;
 use crate::params::{HjbParams, check_memory, workspace_bytes};
 use crate::sense::Oriented;
 use crate::solve::check_model;
@@ -76,7 +77,7 @@ pub struct Objective {
 }
 
 /// What [`AdjointLaw::law`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AdjointInfo {
     /// Total mass at T over the initial one: 1 without discount and target.
     pub remaining_mass: f64,
@@ -86,6 +87,9 @@ pub struct AdjointInfo {
     pub linear_solver: &'static str,
     /// Largest backward error of a linear solve.
     pub worst_linear_residual: f64,
+    /// Negative rates and positive row sums of the generators of the levels, whose transposes move the law: masses stay
+    /// non-negative (with implicit Euler) and are not made when there is none.
+    pub monotonicity: Monotonicity,
     /// Wall time.
     pub seconds: f64,
 }
@@ -231,9 +235,11 @@ impl<'a> AdjointLaw<'a> {
             path.push(0.0, here.clone());
         }
         let mut most_negative = 0.0f64;
+        let mut monotonicity = Monotonicity::default();
         self.assemble(&mut hamiltonian, policies, stages.len(), &mut level)?;
         for (s, stage) in stages.iter().enumerate().rev() {
             let t = policies.times[s + 1];
+            monotonicity.inspect(&level.operator.generator, &hamiltonian.coefficients().nodes, Some(t));
             q.copy_from_slice(&here);
             let solved = system.solve(stage.implicit, &level.adjoint, &here, &mut q);
             solved.map_err(|source| not_finite(source, t))?;
@@ -288,6 +294,7 @@ impl<'a> AdjointLaw<'a> {
             most_negative,
             linear_solver: system.solver.name(),
             worst_linear_residual: system.worst_residual,
+            monotonicity,
             seconds: start.elapsed().as_secs_f64(),
         };
         Ok((path, objective, info))

@@ -17,6 +17,14 @@ const OFF_DIAGONAL: f64 = 1e-13;
 /// Largest size of drift, sigma, G and R (of 1/R too): products of several rates must not overflow.
 pub(crate) const LARGEST: f64 = 1e60;
 
+/// The discount rate, when it is one that the linear systems bear.
+pub(crate) fn checked_discount(discount: f64) -> Result<f64, HjbError> {
+    if (0.0..=LARGEST).contains(&discount) {
+        return Ok(discount);
+    }
+    Err(HjbError::invalid("discount", discount, &format!("not negative and at most {LARGEST:e}")))
+}
+
 /// Times at which a model is asked beforehand which a_ij are there, as fractions of the horizon; others are taken up when they
 /// appear, at the price of a wider matrix from there on.
 const CROSS_TIMES: [f64; 5] = [0.0, 1.0, 0.2637, 0.5113, 0.7871];

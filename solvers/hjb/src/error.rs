@@ -140,6 +140,16 @@ pub enum HjbError {
         /// The likely cause.
         cause: crate::monotonicity::ViolationCause,
     },
+    /// A row of a generator whose sum is positive: mass would be made there.
+    #[error("not monotone: the row sum at node {node}, x = {point:?} is {sum:.3e} of the size of the row, more than rounding")]
+    PositiveRowSum {
+        /// Flat node index.
+        node: usize,
+        /// Its coordinates.
+        point: Vec<f64>,
+        /// The sum over the sum of magnitudes.
+        sum: f64,
+    },
     /// Policy iteration stopped before its tolerance.
     #[error(
         "policy iteration did not converge{} in {iterations} iterations: last value change {value_change:.3e}, residual \

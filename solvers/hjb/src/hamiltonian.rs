@@ -19,7 +19,7 @@
 //! Reference: J. Wang, P. A. Forsyth, SIAM J. Numer. Anal. 46 (2008) 1580-1601, section 5.
 
 use crate::axis_maximum::{Axis, ControlData, Maximised};
-use crate::coefficients::NodeCoefficients;
+use crate::coefficients::{NodeCoefficients, checked_discount};
 use crate::controls::{Controls, SearchParams};
 use crate::error::HjbError;
 use crate::exit::TargetRows;
@@ -88,10 +88,7 @@ impl<'a> Hamiltonian<'a> {
     ) -> Result<Self, HjbError> {
         let coefficients = NodeCoefficients::new(model, grid.points())?;
         let control_set = Controls::new(model)?;
-        let discount = model.discount();
-        if !(discount >= 0.0 && discount.is_finite()) {
-            return Err(HjbError::invalid("discount", discount, "finite and not negative"));
-        }
+        let discount = checked_discount(model.discount())?;
         faces.validate(&grid)?;
         let geometry = Geometry::new(grid, faces);
         let n = geometry.len();

@@ -1,9 +1,10 @@
-//! The monotonicity certificate: signs of the rates of the assembled generators.
+//! The monotonicity certificate: signs of the rates and row sums of the assembled generators.
 //!
 //! A generator with zero row sums and non-negative off-diagonal rates is that of a Markov chain; with implicit Euler the
 //! scheme is then monotone and converges to the viscosity solution (Barles and Souganidis, Asymptotic Anal. 4 (1991)
-//! 271-283). Row sums are zero by construction, so the certificate counts negative rates and says where the worst one is
-//! and what probably causes it.
+//! 271-283). The certificate counts negative rates and says where the worst one is and what probably causes it. Row sums are
+//! added up too: zero inside, negative where mass leaves (to a target, a Dirichlet value, by a discount); a positive one
+//! would make mass.
 
 use crate::error::HjbError;
 use crate::stencil::StencilMatrix;
@@ -44,7 +45,7 @@ impl std::fmt::Display for ViolationCause {
     }
 }
 
-/// Count of negative rates: the scheme is monotone when there is none.
+/// Negative rates and positive row sums: the scheme is monotone when there is none.
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
 pub struct Monotonicity {
     /// Negative off-diagonal rates seen, over all generators inspected.
@@ -63,17 +64,31 @@ pub struct Monotonicity {
     pub worst_time: Option<f64>,
     /// The likely cause there.
     pub worst_cause: Option<ViolationCause>,
+    /// Largest row sum over all generators inspected, relative to the sum of the magnitudes in its row; zero when none is
+    /// positive. At most rounding for a generator.
+    pub worst_row_sum: f64,
+    /// Flat index of that row, when its sum is more than rounding.
+    pub worst_row: Option<usize>,
+    /// Coordinates of that node (empty when there is none).
+    pub worst_row_point: Vec<f64>,
 }
 
 impl Monotonicity {
-    /// Whether no negative rate was seen.
+    /// Whether no negative rate and no positive row sum was seen.
     pub fn is_monotone(&self) -> bool {
-        self.violations == 0
+        self.violations == 0 && self.worst_row.is_none()
     }
 
-    /// Inspect the off-diagonal coefficients of `a` (diagonal first, then (lower, upper) of each axis, then others) at time
-    /// t on these nodes, and add what is found.
+    /// Inspect the coefficients of `a` (diagonal first, then (lower, upper) of each axis, then others) at time t on these
+    /// nodes, and add what is found.
     pub fn inspect(&mut self, a: &StencilMatrix, nodes: &PointBlock, t: Option<f64>) {
+        let place = |j: usize| (0..nodes.dim()).map(|i| nodes.coord(i)[j]).collect();
+        if let Some((j, sum)) = largest_row_sum(a).filter(|row| row.1 > self.worst_row_sum) {
+            self.worst_row_sum = sum;
+            if sum > ROUNDING {
+                (self.worst_row, self.worst_row_point) = (Some(j), place(j));
+            }
+        }
         let mut worst = None;
         let mut fails = Vec::new();
         for s in 1..a.flat_shifts().len() {
@@ -97,7 +112,7 @@ impl Monotonicity {
             self.worst_axis = Some(axis);
             self.worst_time = t;
             self.worst_cause = Some(cause);
-            self.worst_point = (0..nodes.dim()).map(|i| nodes.coord(i)[j]).collect();
+            self.worst_point = place(j);
         }
     }
 
@@ -126,13 +141,16 @@ impl Monotonicity {
     /// The worst violation in words, if there is any.
     pub fn note(&self) -> Option<String> {
         let error = self.require().err()?;
+        if self.violations == 0 {
+            return Some(format!("the solution may be a spurious one: {error}"));
+        }
         let (count, nodes) = (self.violations, self.nodes);
         let rates = if count == 1 { "rate is" } else { "rates are" };
         let nodes = if nodes == 1 { "one node".into() } else { format!("{nodes} nodes") };
         Some(format!("{count} {rates} negative (at {nodes}), so the solution may be a spurious one: {error}"))
     }
 
-    /// An error naming the worst violation, if there is any.
+    /// An error naming the worst violation, if there is any: negative rates first, then positive row sums.
     pub fn require(&self) -> Result<(), HjbError> {
         match (self.worst_node, self.worst_axis, self.worst_cause) {
             (Some(node), Some(axis), Some(cause)) => Err(HjbError::NotMonotone {
@@ -143,9 +161,31 @@ impl Monotonicity {
                 rate: self.worst_value,
                 cause,
             }),
-            _ => Ok(()),
+            _ => match self.worst_row {
+                Some(node) => {
+                    Err(HjbError::PositiveRowSum { node, point: self.worst_row_point.clone(), sum: self.worst_row_sum })
+                }
+                None => Ok(()),
+            },
         }
     }
+}
+
+/// The row with the largest sum, relative to the sum of the magnitudes in it, and that number; rows of zeros are left out.
+fn largest_row_sum(a: &StencilMatrix) -> Option<(usize, f64)> {
+    let mut worst = None;
+    for (j, &diagonal) in a.diagonal(0).iter().enumerate() {
+        let (mut sum, mut size) = (diagonal, diagonal.abs());
+        for s in 1..a.flat_shifts().len() {
+            let rate = a.diagonal(s)[j];
+            sum += rate;
+            size += rate.abs();
+        }
+        if size > 0.0 && worst.is_none_or(|(_, known)| sum / size > known) {
+            worst = Some((j, sum / size));
+        }
+    }
+    worst
 }
 
 /// Axis and cause of a negative rate at shift number `s` of row `j`.
@@ -201,5 +241,30 @@ mod tests {
         assert_eq!((fill(&[(4, 5, -1.0), (1, 5, -1.0)]).violations, fill(&[(4, 5, -1.0), (1, 5, -1.0)]).nodes), (2, 1));
         assert!(matches!(two.require(), Err(HjbError::NotMonotone { node: 11, axis: 0, rate: -2.5, .. })));
         assert!(fill(&[(4, 5, 1.0)]).require().is_ok());
+    }
+
+    #[test]
+    fn one_spoiled_row_sum_is_named() {
+        let axis = Axis::uniform(0.0, 4.0, 5).unwrap();
+        let grid = TensorGrid::new(vec![axis.clone(), axis]).unwrap();
+        let mut a = StencilMatrix::nearest_neighbour(&[5, 5]);
+        (1..5).for_each(|s| (0..25).for_each(|j| a.diagonal_mut(s)[j] = 0.1 * (1 + (s * j) % 7) as f64));
+        a.close_rows();
+        // Mass that leaves is in order, and so is rounding.
+        a.diagonal_mut(0)[7] -= 2.0;
+        a.diagonal_mut(0)[8] *= 1.0 - 1e-15;
+        let inspect = |a: &StencilMatrix| {
+            let mut m = Monotonicity::default();
+            m.inspect(a, &grid.points(), None);
+            m
+        };
+        let sound = inspect(&a);
+        assert!(sound.is_monotone() && sound.require().is_ok() && sound.note().is_none());
+        assert!(sound.worst_row_sum < 1e-14 && sound.worst_row.is_none(), "{sound:?}");
+        a.diagonal_mut(0)[11] *= 1.0 - 1e-6;
+        let m = inspect(&a);
+        assert_eq!((m.violations, m.worst_row, m.worst_row_point.as_slice()), (0, Some(11), &[2.0, 1.0][..]));
+        assert!((m.worst_row_sum - 5e-7).abs() < 1e-12 && !m.is_monotone() && m.note().is_some(), "{m:?}");
+        assert!(matches!(m.require(), Err(HjbError::PositiveRowSum { node: 11, .. })));
     }
 }

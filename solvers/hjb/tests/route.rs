@@ -455,3 +455,29 @@ fn targets_and_faces_go_by_the_monotone_route() {
     let (_, info) = route::solve(&smooth, line(-3.0, 3.0, 65), params).unwrap();
     assert!(info.route != Route::HighOrder && info.reason.contains("faces"), "{}", info.reason);
 }
+
+#[test]
+fn few_nodes_lower_the_order_and_keep_the_high_order_route() {
+    // dX = v dt + dB, g = sum_i cos(x_i/2)/2. 25 nodes on an axis have 7 on the quarter grid: order 4.
+    let problem = Problem {
+        terminal: Arc::new(|_, x| x.iter().map(|x| 0.5 * (0.5 * x).cos()).sum()),
+        ..Problem::ornstein_uhlenbeck(2, 0.0, 1.0)
+    };
+    // V = sum_i log E exp(cos(z/2)/2), z = x_i + sqrt(tau) N(0, 1), by the trapezoidal rule over eight deviations.
+    let one = |tau: f64, x: f64| {
+        let weight = |k: i32| 0.04 * (-0.5 * (0.04 * f64::from(k)).powi(2)).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        let at = |k: i32| (0.5 * (0.5 * (x + tau.sqrt() * 0.04 * f64::from(k))).cos()).exp();
+        (-200..=200).map(|k| weight(k) * at(k)).sum::<f64>().ln()
+    };
+    let exact = |t: f64, x: &PointBlock, out: &mut [f64]| {
+        out.iter_mut().enumerate().for_each(|(j, o)| *o = (0..2).map(|i| one(1.0 - t, x.coord(i)[j])).sum());
+    };
+    let steps = HjbParams { steps: 64, ..Default::default() };
+    let (v, info) = by_route(&problem, square(6.0, 25), 2.0, RouteChoice::Auto, steps);
+    let truth = value_error(&v, 1.0, 2.0, exact);
+    show("25^2", truth, &info);
+    assert_eq!(info.route, Route::HighOrder, "{}", info.reason);
+    assert_eq!(info.smooth.as_ref().unwrap().order, 4);
+    let claim = info.certificate.richardson.as_ref().unwrap().value_error;
+    assert!(truth < claim && claim < 5e-3, "{truth:e} {claim:e}");
+}

@@ -550,3 +550,15 @@ fn the_watch_at_the_faces_survives_a_drift_whose_flow_overflows() {
     let error = HjbSolver::new(&out, line(-1.0, 1.0, 21), HjbParams::default()).unwrap().solve().err();
     assert!(!matches!(error, Some(HjbError::IllPosed { .. })), "{error:?}");
 }
+
+#[test]
+fn a_discount_beyond_what_the_linear_systems_bear_is_named() {
+    for discount in [1e308, 1e61, -1.0, f64::NAN, f64::INFINITY] {
+        let problem = Problem { discount, ..Problem::ornstein_uhlenbeck(1, 1.0, 1.0) };
+        let outcome = HjbSolver::new(&problem, line(-3.0, 3.0, 31), HjbParams::default()).unwrap().solve().map(|_| ());
+        match outcome {
+            Err(HjbError::Invalid { field, allowed, .. }) => assert!(field == "discount" && allowed.contains("1e60")),
+            other => panic!("{discount}: {other:?}"),
+        }
+    }
+}

@@ -10,6 +10,7 @@
 //! | exit problems | [`StationaryColeHopf`] | `stationary.rs` |
 //! | linear systems in the logarithm | | `log_system.rs` |
 
+mod cells;
 mod control;
 mod equation;
 mod lanes;

@@ -149,6 +149,12 @@ pub struct ColeHopfInfo {
     pub decades: f64,
     /// Largest last correction sup |phi_new/phi - 1| of a stage.
     pub worst_change: f64,
+    /// Largest cell Peclet number |mu| h/sigma^2 on the edges where V changes against the drift (more precisely, the largest
+    /// smaller one of it and of the change of V/beta along the edge).
+    pub cell_peclet: f64,
+    /// That the cells are too coarse for phi, when that number is above what the scheme bears: see
+    /// [`super::StationaryColeHopf`].
+    pub note: Option<String>,
     /// Name of the linear solver.
     pub linear_solver: &'static str,
     /// Largest backward error of a linear solve.
@@ -184,6 +190,12 @@ pub struct StationaryColeHopfInfo {
     pub log_range: (f64, f64),
     /// Decades that phi spans: the difference of the above over log 10.
     pub decades: f64,
+    /// Largest cell Peclet number |mu| h/sigma^2 on the edges where V changes against the drift (more precisely, the largest
+    /// smaller one of it and of the change of V/beta along the edge).
+    pub cell_peclet: f64,
+    /// That the cells are too coarse for phi, when that number is above what the scheme bears: see
+    /// [`super::StationaryColeHopf`].
+    pub note: Option<String>,
     /// Name of the linear solver.
     pub linear_solver: &'static str,
     /// Largest backward error of a linear solve.

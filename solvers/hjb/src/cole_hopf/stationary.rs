@@ -7,13 +7,26 @@
 //! V = -beta log E exp(-[ g + int l ]/beta). Coefficients are those of the model at t = 0; its horizon and terminal reward
 //! are not used. Solved in the logarithm (`log_system.rs`): phi may range over any number of decades.
 //! Order: that of the space scheme, 2 for [`crate::space::Hybrid`] with [`Placement::SubCell`]. The discretisation is that of
-//! phi, so V must be resolved against beta: errors are of order (h |grad V|/beta)^2. Where it is not,
-//! [`crate::StationarySolver`] has the smaller error.
+//! phi, so V must be resolved against beta: errors are of order (h |grad V|/beta)^2. Against a drift mu that asks for a small
+//! cell Peclet number P = |mu| h/sigma^2: V is too large by about P^2/3 of itself with central differences. For wells
+//! alpha (x^2 - 1)^2 and sigma^2 = 2, where P reaches 0.77 alpha h, alpha h should be below 0.3 for 2 per cent of V; on the
+//! line V(-1) was off by
+//!
+//! | P | 0.06 | 0.12 | 0.23 | 0.46 | 0.58 | 0.92 | 1.15 | 2.3 |
+//! |---|---|---|---|---|---|---|---|---|
+//! | [`crate::space::Hybrid`], per cent | 0.1 | 0.3 | 1.4 | 6 | 10 | 44 | -2 | -61 |
+//! | [`crate::space::Upwind`], per cent | -5 | -9 | -16 | -27 | -32 | -42 | -47 | -63 |
+//! | [`crate::space::Fitted`], per cent | < 0.1 | < 0.1 | < 0.1 | < 0.1 | < 0.1 | < 0.1 | < 0.1 | -0.2 |
+//!
+//! (alpha = 30; errors of both signs meet near 1.15). So take the fitted scheme, exact on exp(-2 mu x/sigma^2), where wells are
+//! steep; [`crate::StationarySolver`] has a smaller error than the others too. [`StationaryColeHopfInfo::cell_peclet`] has P where
+//! it matters, and [`StationaryColeHopfInfo::note`] says when it is above 0.5 (upwind: 0.05), or 5 to 7 per cent of V.
 //! For a reward l > 0 the expectation may be infinite: then there is no positive solution, and that is an error.
 //! Reference: W. H. Fleming, Exit probabilities and optimal stochastic control, Appl. Math. Optim. 4 (1978) 329-346;
 //! C. Hartmann, C. Schuette, Efficient rare event simulation by optimal nonequilibrium forcing, J. Stat. Mech. (2012) P11004
 //! (arXiv:1208.3232).
 
+use super::cells;
 use super::control::control;
 use super::equation::LogEquation;
 use super::log_system::{Failure, LogSystem, Stage};
@@ -111,6 +124,7 @@ impl<'a> StationaryColeHopf<'a> {
                 },
             )?;
         let log_range = range(&theta);
+        let cell_peclet = cells::cell_peclet(&hamiltonian, &equation, &theta);
         let mut value = theta;
         value.iter_mut().for_each(|v| *v *= beta);
         let mut v = vec![0.0; m * n];
@@ -128,6 +142,8 @@ impl<'a> StationaryColeHopf<'a> {
             changes,
             log_range,
             decades: decades(log_range),
+            cell_peclet,
+            note: cells::note(cell_peclet, p.space),
             linear_solver: system.solver.name(),
             worst_linear_residual: system.counters.worst_linear_residual,
             monotonicity: equation.certificate,

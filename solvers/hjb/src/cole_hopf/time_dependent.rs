@@ -12,13 +12,15 @@
 //! Bolley, M. Crouzeix, RAIRO Anal. Numer. 12 (1978) 237-245). So where X < -1/2, in steps that do not resolve phi there (far
 //! out, or just after steep data), 1 + X is replaced by its smooth continuation 1/(-4X): phi stays positive, order 2 is kept
 //! as h falls, and [`ColeHopfInfo::limited`] counts the nodes.
-//! Errors in time are of order (h V_t/beta)^2, in space (dx |grad V|/beta)^2, relative: the scheme is that of phi. Prefer
+//! Errors in time are of order (h V_t/beta)^2, in space (dx |grad V|/beta)^2, relative: the scheme is that of phi. The cell
+//! Peclet number that it bears is that of [`super::StationaryColeHopf`]. Prefer
 //! [`crate::HjbSolver`] where V is steep against beta, or where beta is not constant; this solver has one linear solve per
 //! stage where that one has two or three, and keeps its factorisation when the coefficients do not depend on time.
 //! Reference: W. H. Fleming, H. M. Soner, Controlled Markov Processes and Viscosity Solutions (2006), chapter VI (the
 //! logarithmic transformation); H. J. Kappen, Linear theory for control of nonlinear stochastic systems, Phys. Rev. Lett.
 //! 95 (2005) 200201 (arXiv:physics/0411119).
 
+use super::cells;
 use super::control::control;
 use super::equation::LogEquation;
 use super::lanes::expm1_in_place;
@@ -155,6 +157,7 @@ impl<'a> ColeHopfSolver<'a> {
         show(p.steps, horizon, &theta, &hamiltonian);
 
         let mut log_range = range(&theta);
+        let mut cell_peclet = 0.0f64;
         let mut explicit = Explicit { slope: vec![0.0; n], factor: vec![0.0; n], load: vec![0.0; n], limited: 0 };
         if stages.first().is_some_and(|s| s.explicit != 0.0) {
             system.evaluate(&equation, &theta, &mut explicit.slope);
@@ -196,6 +199,7 @@ impl<'a> ColeHopfSolver<'a> {
                 equation.fixed.iter().for_each(|&(j, _)| explicit.slope[j] = 0.0);
             }
             if let Some(done) = stage.completes() {
+                cell_peclet = cell_peclet.max(cells::cell_peclet(&hamiltonian, &equation, &theta));
                 show(p.steps - done, t, &theta, &hamiltonian);
             }
         }
@@ -216,6 +220,8 @@ impl<'a> ColeHopfSolver<'a> {
             log_range,
             decades: decades(log_range),
             worst_change: counters.worst_change,
+            cell_peclet,
+            note: cells::note(cell_peclet, p.space),
             linear_solver: system.solver.name(),
             worst_linear_residual: counters.worst_linear_residual,
             monotonicity: equation.certificate,

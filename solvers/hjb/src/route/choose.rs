@@ -183,7 +183,7 @@ impl<'a> RouteSolver<'a> {
         if let Some(why) = crate::smooth::too_many_jumps(&self.variation) {
             return Some(why);
         }
-        if let Err(e) = crate::smooth::Differences::new(self.grid.clone(), self.params.order) {
+        if let Err(e) = crate::smooth::Differences::new(self.grid.clone(), self.order()) {
             return Some(e.to_string());
         }
         None

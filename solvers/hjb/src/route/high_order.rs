@@ -220,7 +220,7 @@ impl RouteSolver<'_> {
     ) -> Result<RichardsonCertificate, HjbError> {
         let near = self.gap(full, tight.unwrap_or(&pilots.half))?;
         let far = pilots.quarter.as_ref().map(|quarter| self.gap(&pilots.half, quarter)).transpose()?;
-        let formal = self.params.order as f64;
+        let formal = self.order() as f64;
         let highest = formal - ORDERS_KEPT_BACK;
         let mut found = estimate(&near, far.as_ref(), grids.half.ratio, formal, highest);
         // At the pilot tolerance from the quarter grid; below it, seen on the half grid too.
@@ -255,7 +255,7 @@ impl RouteSolver<'_> {
         // Two further halvings, at an order that is the higher the smaller the differences are already.
         let gap = self.gap(&pilots.half, quarter)?.all.value;
         let relative = gap / self.region_sup(&pilots.half.kept)?.max(f64::MIN_POSITIVE);
-        let expected = (-0.6 * relative.max(f64::MIN_POSITIVE).log2()).clamp(1.0, self.params.order as f64 - ORDERS_KEPT_BACK);
+        let expected = (-0.6 * relative.max(f64::MIN_POSITIVE).log2()).clamp(1.0, self.order() as f64 - ORDERS_KEPT_BACK);
         let wanted = gap * 4f64.powf(-expected);
         let implicit = self.integrator() != Integrator::Rkc;
         let (power, least) = if implicit { (1.0, 1e-5) } else { (1.0 / TOLERANCE_POWER, 1e-4) };

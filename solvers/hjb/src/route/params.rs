@@ -57,7 +57,8 @@ pub struct RouteParams {
     /// number of time steps, rounded up to a multiple of 64 and, where that does not double it, of the output levels;
     /// `storage` is not used.
     pub monotone: HjbParams,
-    /// Order of the differences of the high-order route: 4, 6 or 8.
+    /// Order of the differences of the high-order route: 4, 6 or 8. [`RouteChoice::Auto`] takes a lower one where a quarter of
+    /// the nodes is too few for it.
     pub order: usize,
     /// Its integrator; `None` is BDF in one dimension and Runge-Kutta-Chebyshev in more.
     pub integrator: Option<Integrator>,

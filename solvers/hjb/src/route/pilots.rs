@@ -7,7 +7,7 @@ use crate::certificate::{AccuracyCertificate, CoarseGrid, ResidualCertificate, c
 use crate::error::HjbError;
 use crate::params::HjbParams;
 use crate::route::choose::{Observer, RouteSolver};
-use crate::route::params::{Route, RouteParams, RouteView};
+use crate::route::params::{Route, RouteChoice, RouteParams, RouteView};
 use crate::route::run::{Observe, Problem, Run, RunInfo, cole_hopf, high_order, integrator, monotone};
 use crate::smooth::{Integrator, Output, SmoothParams};
 use crate::solution::ValueFunction;
@@ -70,6 +70,19 @@ impl TimeError {
 }
 
 impl RouteSolver<'_> {
+    /// Order of the differences of the high-order route: that asked for, or when the route is chosen the highest below it whose
+    /// stencils fit the quarter grid, without which there is no certificate.
+    pub(super) fn order(&self) -> usize {
+        let asked = self.params.order;
+        let Ok(Coarser { quarter: Some(quarter), .. }) = self.coarser() else { return asked };
+        let least = quarter.grid.axes().iter().map(|axis| axis.len()).min().unwrap_or(0);
+        let fits = |order: &usize| *order <= asked && least >= order + 2;
+        match self.params.choice {
+            RouteChoice::Auto => [8, 6, 4].into_iter().find(fits).unwrap_or(asked),
+            _ => asked,
+        }
+    }
+
     pub(super) fn coarser(&self) -> Result<Coarser, HjbError> {
         let half = coarsen(&self.grid)?;
         let quarter = coarsen(&half.grid).ok();
@@ -105,7 +118,7 @@ impl RouteSolver<'_> {
         full: Option<(usize, &mut Observer<'_>)>,
     ) -> Result<Run, HjbError> {
         let params = SmoothParams {
-            order: self.params.order,
+            order: self.order(),
             integrator: self.integrator(),
             rtol: tolerance,
             atol: tolerance,

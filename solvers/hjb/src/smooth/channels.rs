@@ -116,10 +116,7 @@ impl<'a> NodeModel<'a> {
             let allowed = "control_dim <= dim with G_ij = 0 for i != j, or a free control";
             return Err(unsupported(format!("control_dim = {m} with dim = {d} and a control in a box"), allowed));
         }
-        let discount = model.discount();
-        if !(discount >= 0.0 && discount.is_finite()) {
-            return Err(HjbError::invalid("discount", discount, "finite and not negative"));
-        }
+        let discount = crate::coefficients::checked_discount(model.discount())?;
         Ok(NodeModel { model, nodes, layout: Layout { dim: d, controls: m, free }, bounds, discount })
     }
 

@@ -251,3 +251,19 @@ fn long_steps_keep_phi_positive() {
         assert!((0..5).all(|k| v.value(k).iter().all(|v| v.is_finite() && *v <= 0.0)));
     }
 }
+
+#[test]
+fn the_cell_peclet_number_is_that_of_the_drift_and_the_cells() {
+    // dX = -8 dt + dB with g = 16 x: V = g against the drift, P = 8 h.
+    let problem = Problem {
+        drift: Arc::new(|_, _, out| out[0] = -8.0),
+        terminal: Arc::new(|_, x| 16.0 * x[0]),
+        ..Problem::ornstein_uhlenbeck(1, 0.0, 0.05)
+    };
+    for (n, coarse) in [(81, false), (41, true)] {
+        let params = ColeHopfParams { steps: 20, boundary: Faces::reflecting(), ..Default::default() };
+        let (_, info) = ColeHopfSolver::new(&problem, line(-2.0, 2.0, n), params).unwrap().solve().unwrap();
+        assert!((info.cell_peclet - 32.0 / (n - 1) as f64).abs() < 1e-12, "{}", info.cell_peclet);
+        assert_eq!(info.note.is_some(), coarse, "{:?}", info.note);
+    }
+}

@@ -62,6 +62,7 @@ fn the_objective_along_the_law_is_the_value_of_the_policy_to_rounding() {
                         let decay = (-discount * 0.7f64).exp();
                         let expected = if discount == 0.0 { 1e-12 } else { 0.02 };
                         assert!((info.remaining_mass - decay).abs() < expected, "{info:?}");
+                        assert!(info.monotonicity.worst_row_sum < 1e-14 && info.monotonicity.worst_row.is_none(), "{info:?}");
                         if discount == 0.0 {
                             assert!((0..3).all(|k| (path.mass(k).iter().sum::<f64>() - 1.0).abs() < 1e-12));
                         }
