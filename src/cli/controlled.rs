@@ -62,6 +62,9 @@ fn not_monotone(route: &RouteReport) -> Option<String> {
     if seen.is_monotone() {
         return None;
     }
+    if seen.violations == 0 {
+        return seen.note().map(|note| format!("  warning: {note}"));
+    }
     let node = seen.worst_node.map_or(String::new(), |node| format!(" at node {node}"));
     let time = seen.worst_time.map_or(String::new(), |t| format!(", t = {}", digits(t)));
     let cause = seen.worst_cause.map_or(String::new(), |cause| format!("; likely cause: {cause}"));

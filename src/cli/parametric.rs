@@ -147,6 +147,9 @@ impl ParametricArgs {
     }
 }
 
+/// A training with less than this share of what the bound leaves gets a hint.
+const ENOUGH: f64 = 0.8;
+
 /// Train, write `training.json` and the report.
 pub(super) fn run<P: Subject>(
     session: &Session<P>,

@@ -66,7 +66,11 @@ impl Equation<'_> {
                         ("cole_hopf", format!("{stepped}, linear for exp(V/beta)"), solver)
                     }
                 };
-                let certificate = Some(info.certificate);
+                let mut certificate = info.certificate;
+                if let Some(SolverInfo::ColeHopf(linear)) = &solver {
+                    certificate.notes.extend(linear.note.clone());
+                }
+                let certificate = Some(certificate);
                 RouteReport { route, reason: info.reason, candidates: info.candidates, scheme, certificate, solver }
             }
         };

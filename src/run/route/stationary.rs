@@ -98,6 +98,7 @@ impl Equation<'_> {
         progress.end();
         let doubts = match &report.solver {
             Some(SolverInfo::Stationary(info)) => info.notes.clone(),
+            Some(SolverInfo::StationaryColeHopf(info)) => info.note.iter().cloned().collect(),
             _ => Vec::new(),
         };
         for doubt in doubts {
