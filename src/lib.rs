@@ -29,7 +29,7 @@
 //! | Fokker-Planck by the transposed generator, exact adjoint, stationary density | [`hjb::FokkerPlanck`], [`hjb::AdjointLaw`], [`hjb::StationaryDensity`] | `solvers/hjb` | Chang and Cooper 1970 |
 //! | controlled diffusions from formulas | [`model::formulated`] | `solvers/model/src/formulated` | |
 //! | ensembles of paths, keyed or Sobol noise | [`rollout::Ensemble`] | `solvers/rollout` | Salmon et al. 2011 (noise) |
-//! | eight schemes from Euler-Maruyama to weak order 2, DDPM, DDIM | [`rollout::schemes`] | `solvers/rollout/src/schemes` | Kloeden and Platen 1992; arXiv:2006.11239, 2010.02502 |
+//! | eight schemes from Euler-Maruyama to weak order 2, DDPM, DDIM | [`rollout::SdeScheme`] | `solvers/rollout/src` | Kloeden and Platen 1992; arXiv:2006.11239, 2010.02502 |
 //! | multilevel Monte Carlo, weak extrapolation | [`rollout::multilevel`] | `solvers/rollout/src/multilevel` | Giles 2008 |
 //! | antithetic pairs, martingale control variates, importance sampling | [`rollout`] | `solvers/rollout/src` | |
 //! | one ensemble or sweep over several processes | [`rollout::ranks`], [`run::sweep`] | `solvers/rollout/src/ranks`, `src/run/sweep.rs` | MPI 3.1 |

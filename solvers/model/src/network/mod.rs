@@ -132,7 +132,7 @@ impl Network {
     ///
     /// # Errors
     /// A file that cannot be read; an ONNX file without the feature `onnx`; all of [`Network::from_bytes`] and
-    /// [`Network::from_onnx`].
+    /// of `Network::from_onnx`, which that feature has.
     pub fn read(path: &Path, params: &NetworkParams) -> Result<Self, ModelError> {
         let bytes =
             std::fs::read(path).map_err(|e| ModelError::invalid("file", path.display(), format!("cannot be read: {e}")))?;

@@ -207,8 +207,11 @@ fn shape_text(shape: &[Option<usize>]) -> String {
     format!("shape [{}]", lengths.join(", "))
 }
 
-/// Centre and scale, where the file has them.
-fn standardization(metadata: &Metadata, dim: usize) -> Result<Option<(Vec<f64>, Vec<f64>)>, ModelError> {
+/// Center and scale of each coordinate.
+type Units = (Vec<f64>, Vec<f64>);
+
+/// Center and scale, where the file has them.
+fn standardization(metadata: &Metadata, dim: usize) -> Result<Option<Units>, ModelError> {
     if !metadata.0.contains_key("center") && !metadata.0.contains_key("scale") {
         return Ok(None);
     }
