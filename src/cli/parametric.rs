@@ -187,12 +187,17 @@ pub(super) fn run<P: Subject>(
     }
     if let Some(bound) = r.achieved.and_then(|a| a.upper_bound) {
         summary.push(format!("  no policy of the chain exceeds {}", shown(bound)));
-        let (before, after) = (r.pretrained.objective.mean, r.achieved.map_or(f64::NAN, |a| a.objective.mean));
-        let share = (after - before) / (bound.mean - before);
-        if share < ENOUGH {
+        let (before, after) = (r.pretrained.objective, r.achieved.map_or(f64::NAN, |a| a.objective.mean));
+        let gain = bound.mean - before.mean;
+        let share = (after - before.mean) / gain;
+        // nothing to say where the gain is noise
+        if gain > 5.0 * bound.standard_error.hypot(before.standard_error) && share < ENOUGH {
+            let advice = match kind {
+                Kind::Network => "more iterations or a wider network",
+                _ => "other features (--with-score, --parametric radial-basis) or --training natural",
+            };
             summary.push(format!(
-                "  note: at least {:.0} % of what can be gained is there; other features (--with-score, radial-basis), another \
-                 --degree or --training natural may give more",
+                "  note: at least {:.0} % of what can be gained is there; {advice} may give more",
                 100.0 * share.max(0.0)
             ));
         }
