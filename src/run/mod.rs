@@ -32,7 +32,7 @@ pub use rollout::{
     TimeGridReport, TimesChoice, UNLIMITED, VarianceName, check_rollout, check_rollout_controlled, rollout, rollout_controlled,
     rollout_steps,
 };
-pub use route::{RouteReport, SolverInfo};
+pub use route::{Candidate, RouteReport, SolverInfo};
 pub use score::{spline_score, tabulated_score};
 pub use solve::{SolveReport, SolveRun, hjb_params, solve, solve_by_route};
 pub use sweep::{ExactPoint, PiFtPoint, SweepReport, SweepRow, SweepRun, sweep, sweep_problems};
