@@ -8,10 +8,13 @@ mod euler_value;
 mod final_law;
 mod order;
 mod reference;
+mod report;
 mod run;
 mod subdivide;
+mod sweep;
 
 pub use euler_value::euler_value;
 pub use final_law::{FinalLawReport, wasserstein_1};
 pub use order::{OrderFit, fit_order, octave_orders};
-pub use run::{AgainstHjb, BridgeReport, BridgeRun, ErrorsByTime, bridge};
+pub use report::{AgainstHjb, BridgeReport, ErrorsByTime};
+pub use run::{BridgeRun, bridge};
