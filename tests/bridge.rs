@@ -39,7 +39,7 @@ fn plane(changes: Value) -> Problem {
         "prior": {"kind": "mixture", "weights": [0.4, 0.6], "means": [[-1.2, 0.3], [0.8, -0.5]],
                   "covariances": [[[0.4, 0.1], [0.1, 0.5]], [[0.6, -0.1], [-0.1, 0.4]]]},
         "reward": {"kind": "quadratic", "Q": [[0.6, 0.1], [0.1, 0.4]], "q": [0.5, -0.3]}, "kl_weight": 0.7,
-        "grid": {"lower": [-6, -6], "upper": [6, 6], "nodes": [61, 61]}, "time_steps": 32,
+        "grid": {"lower": [-6, -6], "upper": [6, 6], "nodes": [73, 73]}, "time_steps": 32,
         "compare_on": {"lower": [-2, -2], "upper": [2, 2]}});
     resolved(problem, changes)
 }
@@ -100,8 +100,8 @@ fn the_policy_held_in_continuous_time_loses_what_the_moments_say() {
     let best = r.objective_reference.unwrap();
     for (n, lost) in steps.iter().zip(&r.suboptimality) {
         let exact = best - held_objective(&problem, *n);
-        // time O(h), space (0.035)^2 of it
-        assert!((lost / exact - 1.0).abs() < 1.0 / *n as f64 + 2e-3, "N = {n}: {lost:e} against {exact:e}");
+        // time h = 2/N, space (0.035)^2 of it
+        assert!((lost / exact - 1.0).abs() < 2.0 / *n as f64 + 2e-3, "N = {n}: {lost:e} against {exact:e}");
     }
     assert!((last(&steps, &r.suboptimality) - 2.0).abs() < 0.1, "{:?}", r.suboptimality);
     for (lost, in_sde) in r.suboptimality.iter().zip(&r.objective_in_sde) {
@@ -167,7 +167,7 @@ fn a_reference_without_closed_form_in_the_plane() {
     assert_eq!((hjb.reference, exact.reference), ("hjb", "closed_form"));
     assert!(hjb.reference_description.contains("high_order"), "{}", hjb.reference_description);
     let (v, u) = hjb.against_hjb.hjb_error.unwrap();
-    assert!(v < 2e-3 && u < 2e-2, "{v:e} {u:e}");
+    assert!(v < 1e-3 && u < 2e-2, "{v:e} {u:e}");
     for i in 0..3 {
         // the reference's certificate bounds the difference it makes
         assert!((hjb.value_error[i] - exact.value_error[i]).abs() < v);
@@ -186,7 +186,7 @@ fn a_reference_without_closed_form_in_the_plane() {
     // Richardson's step where the monotone route is asked for: V at t = 0 is as good
     let monotone = report(&plane(json!({"kl_weight": nearly, "scheme": {"route": "monotone"}})), &[8, 16]);
     assert!(monotone.reference_description.contains("Richardson"), "{}", monotone.reference_description);
-    assert!((monotone.richardson_error[0] / exact.richardson_error[0] - 1.0).abs() < 0.1);
+    assert!((monotone.richardson_error[0] / exact.richardson_error[0] - 1.0).abs() < 0.2);
 }
 
 #[test]
