@@ -7,7 +7,7 @@ use crate::run::{AnyRolloutReport, ControlledReport, NetworkReport, ParametricRe
 use serde::Serialize;
 
 /// Version of the report's layout; raised when a field changes its meaning.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The whole report. Sections that the command does not have are null.
 #[derive(Clone, Debug, Serialize)]
