@@ -43,6 +43,7 @@ pub(crate) mod atomic;
 mod directory;
 mod document;
 pub mod draw;
+pub mod draw_certify;
 pub mod draw_controlled;
 mod draw_marks;
 pub mod draw_parametric;
@@ -56,7 +57,7 @@ mod saved_paths;
 mod slices;
 mod table;
 
-pub use directory::{OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
+pub use directory::{CERTIFY, OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
 pub use document::{FORMAT, Report};
 pub use error::ReportError;
 pub use npz::NpzFile;

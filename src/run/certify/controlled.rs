@@ -72,12 +72,8 @@ pub fn certify_controlled(
     let free = problem.model.control_set() == ControlSet::Free && problem.model.control_cost() == ControlCost::Quadratic;
     let faces: Vec<FaceSpec> = problem.file.faces.iter().flatten().flatten().copied().collect();
     let ends = problem.target.is_some() || faces.contains(&FaceSpec::Dirichlet);
-    let optimal = SmoothTable {
-        grid: problem.grid.clone(),
-        times: solved.times.clone(),
-        slices: solved.controls,
-        control_dim: m,
-    };
+    let optimal =
+        SmoothTable { grid: problem.grid.clone(), times: solved.times.clone(), slices: solved.controls, control_dim: m };
     let zero = ZeroFeedback { dim: d, control_dim: m };
     let objective = Collected::Objective { sign };
     let mut kept = |what: &str, outcome: Result<super::grid::Linear, RunError>| match outcome {

@@ -11,9 +11,7 @@ use crate::run::solve::equation;
 use crate::run::{Progress, RunError, initial_mean, solve_by_route, tabulated_score};
 use hjbridge_hjb::masses_from_log_density;
 use hjbridge_model::exact::{ClosedForm, closed_form};
-use hjbridge_model::{
-    Extrapolation, Feedback, FineTuning, Interpolation, Law, PointBlock, TableFeedback, ZeroFeedback,
-};
+use hjbridge_model::{Extrapolation, Feedback, FineTuning, Interpolation, Law, PointBlock, TableFeedback, ZeroFeedback};
 use hjbridge_rollout::reduce::normal_quantile;
 use hjbridge_rollout::{Estimate, InitialState, NoiseKey, RolloutParams};
 use rayon::prelude::*;
@@ -186,8 +184,7 @@ pub fn certify_sampled(
     let zero = ZeroFeedback { dim: problem.dim(), control_dim: problem.dim() };
     let law = InitialState::Law(model.initial_law());
     let level = params.level + 8;
-    let pretrained =
-        Paths { model, control: &zero, initial: law, params: RolloutParams { level, ..params.clone() }, sign: 1.0 };
+    let pretrained = Paths { model, control: &zero, initial: law, params: RolloutParams { level, ..params.clone() }, sign: 1.0 };
     let none = pretrained.objective(None)?.0.objective;
     let mut verdict = Verdict {
         x: None,

@@ -143,8 +143,7 @@ fn excess_rate(
     out: &mut [f64],
 ) {
     let x = points.as_points();
-    let (mut v, mut best) =
-        (PointBlock::zeros(model.control_dim(), x.len()), PointBlock::zeros(model.control_dim(), x.len()));
+    let (mut v, mut best) = (PointBlock::zeros(model.control_dim(), x.len()), PointBlock::zeros(model.control_dim(), x.len()));
     control.at(t).eval(x, v.as_mut());
     optimal.at(t).eval(x, best.as_mut());
     v.data_mut().iter_mut().zip(best.data()).for_each(|(v, b)| *v -= b);

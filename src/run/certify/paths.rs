@@ -12,14 +12,12 @@
 //! noise. c is quadratic in each coordinate, fitted to A on paths that are not used again; the rest is kept by the same paths with
 //! N and 2N steps. The bound is one-sided at the stated confidence, by the delta method.
 
-use super::report::{Bound, Simulated};
 use super::CONFIDENCE;
 use super::closed::half_quadratic;
+use super::report::{Bound, Simulated};
 use crate::run::RunError;
 use hjbridge_model::spd::{Spd, symmetric};
-use hjbridge_model::{
-    ControlledDiffusion, Feedback, FineTuning, PointBlock, Points, PointsMut, VectorField, ZeroFeedback,
-};
+use hjbridge_model::{ControlledDiffusion, Feedback, FineTuning, PointBlock, Points, PointsMut, VectorField, ZeroFeedback};
 use hjbridge_rollout::estimators::{GirsanovWeight, WeakExtrapolation, weak_extrapolation};
 use hjbridge_rollout::noise::LANES;
 use hjbridge_rollout::reduce::{LogMean, normal_quantile};

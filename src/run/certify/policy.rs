@@ -113,9 +113,7 @@ impl Policy<'_> {
     /// Another dimension of state or control.
     pub fn check(&self, site: PolicySite<'_>) -> Result<(), ProblemError> {
         let f = self.feedback();
-        for (what, found, expected) in
-            [("state", f.dim(), site.dim), ("control", f.control_dim(), site.control_dim)]
-        {
+        for (what, found, expected) in [("state", f.dim(), site.dim), ("control", f.control_dim(), site.control_dim)] {
             if found != expected {
                 let allowed = format!("the problem's {what} has {expected}");
                 return Err(ProblemError::invalid(format!("dimension of the policy's {what}"), found, allowed));
@@ -133,8 +131,7 @@ fn network(path: &Path, site: PolicySite<'_>) -> Result<NetworkScore, ProblemErr
         let allowed = "an NPZ table: networks are policies of fine-tuning problems";
         return Err(ProblemError::invalid("POLICY", path.display(), allowed));
     };
-    let params =
-        NetworkParams { predicts: Some(Prediction::Score), inputs: Some(LevelInput::T), ..NetworkParams::default() };
+    let params = NetworkParams { predicts: Some(Prediction::Score), inputs: Some(LevelInput::T), ..NetworkParams::default() };
     let network = Network::read(path, &params).map_err(named)?;
     if network.dim() != site.dim {
         let allowed = format!("a network of {} dimensions, not {}", site.dim, network.dim());
