@@ -1,7 +1,7 @@
 //! `certify` on controlled diffusions with a horizon, from each point of `start`.
 
 use super::closed::{Collected, SmoothTable};
-use super::grid::{Seen, at_points, cole_hopf, under_policy, verification, where_lost};
+use super::grid::{Seen, at_points, cole_hopf, finer, under_policy, verification, where_lost};
 use super::paths::Paths;
 use super::policy::{Policy, PolicySite};
 use super::report::{CertifyReport, Computed, Verdict};
@@ -60,7 +60,7 @@ pub fn certify_controlled(
     policy.check(site_controlled(problem))?;
     let params = options.params(problem.file.paths, problem.file.time_steps, problem.file.seed);
     params.validate()?;
-    let solved = solve_controlled(problem, options.levels, progress)?;
+    let solved = solve_controlled(problem, finer(options.levels, &problem.grid, problem.model.control_dim()), progress)?;
     if let Some(failure) = solved.failure {
         return Err(failure);
     }
@@ -139,7 +139,7 @@ pub fn certify_controlled(
             notes.extend(outside_note(simulated.outside_fraction.mean));
             verdict.simulated = Some(simulated);
         }
-        verdict.conclude(sign, loss_start[k].map(|l| (l.value, "loss_equation")));
+        notes.extend(verdict.conclude(sign, loss_start[k].map(|l| (l.value, "loss_equation"))));
         starts.push(verdict);
     }
     notes.dedup();
@@ -162,9 +162,10 @@ pub fn certify_controlled(
             Err(e) => notes.push(format!("the law of the policy was not followed: {e}")),
         }
     }
-    let (times, gap) = match &j {
-        Some(j) => gaps((&solved.times, &solved.values), (&j.times, &j.values), sign, horizon),
-        None => (Vec::new(), Vec::new()),
+    let (times, gap) = match (loss, &j) {
+        (Some(loss), _) => (loss.times, loss.values),
+        (None, Some(j)) => gaps((&solved.times, &solved.values), (&j.times, &j.values), sign, horizon),
+        (None, None) => (Vec::new(), Vec::new()),
     };
     let report = CertifyReport {
         seconds: clock.elapsed().as_secs_f64(),

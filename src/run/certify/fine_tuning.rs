@@ -1,7 +1,7 @@
 //! `certify` on fine-tuning problems, with and without a grid.
 
 use super::closed::{Change, Collected, ExactControl, SmoothTable};
-use super::grid::{Seen, cole_hopf, under_policy, verification, where_lost};
+use super::grid::{Seen, cole_hopf, finer, under_policy, verification, where_lost};
 use super::paths::{FEW, Paths, soft_bound};
 use super::policy::{Policy, PolicySite};
 use super::report::{CertifyReport, Computed, Verdict, WhereLost};
@@ -44,14 +44,15 @@ pub fn certify(
     let params = options.params(problem.file.paths, problem.file.time_steps, problem.file.seed);
     params.validate()?;
     let mut notes = Vec::new();
-    let solved = solve_by_route(problem, options.levels, progress)?;
+    let known = problem.network.is_none() && closed_form(&problem.model)?.is_some();
+    let levels = if known { options.levels } else { finer(options.levels, &problem.grid, problem.dim()) };
+    let solved = solve_by_route(problem, levels, progress)?;
     if let Some(failure) = solved.failure {
         return Err(failure);
     }
     let (report, v_times) = (solved.report, solved.solution.times().to_vec());
     // a network's score is not that of the closed form
     let exact = solved.exact.filter(|_| problem.network.is_none());
-    let horizon = problem.model.schedule().horizon();
     let seen: &Seen<'_> = &|values| Ok(vec![initial_mean(problem, values)]);
 
     // on the grid
@@ -126,23 +127,14 @@ pub fn certify(
     };
     let parts = along_paths(&model, policy.feedback(), Some(optimum), &params, &mut verdict, &mut notes, progress)?;
     let identity = computed(&loss).map(|l| (l.value, "loss_equation"));
-    verdict.conclude(1.0, identity);
-    let (times, gap) = match (&j, &exact) {
-        (Some(j), Some(exact)) => {
-            let points = problem.grid.points();
-            let at = |t: &f64| {
-                let mut v = vec![0.0; points.len()];
-                exact.at(*t).value(points.as_points(), &mut v);
-                v
-            };
-            let v: Vec<Vec<f64>> = j.times.par_iter().map(at).collect();
-            gaps((&j.times, &v), (&j.times, &j.values), 1.0, horizon)
-        }
-        (Some(j), None) => {
+    notes.extend(verdict.conclude(1.0, identity));
+    let (times, gap) = match (loss, &j) {
+        (Some(loss), _) => (loss.times, loss.values),
+        (None, Some(j)) => {
             let v: Vec<Vec<f64>> = (0..v_times.len()).map(|k| solved.solution.value(k).to_vec()).collect();
-            gaps((&v_times, &v), (&j.times, &j.values), 1.0, horizon)
+            gaps((&v_times, &v), (&j.times, &j.values), 1.0, problem.model.schedule().horizon())
         }
-        (None, _) => (Vec::new(), Vec::new()),
+        (None, None) => (Vec::new(), Vec::new()),
     };
     let report = CertifyReport {
         seconds: clock.elapsed().as_secs_f64(),

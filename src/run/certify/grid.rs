@@ -8,8 +8,19 @@ use crate::run::{Progress, RunError};
 use hjbridge_hjb::{FokkerPlanck, FokkerPlanckParams, Sense, Storage};
 use hjbridge_model::{ControlledDiffusion, CubicSpline, Extrapolation, Feedback, PointBlock, ScalarField, TensorGrid};
 
-/// Most time steps of the forward equation, and time levels that are kept.
-const FORWARD: (usize, usize) = (256, 129);
+/// Time steps of the forward equation on a line or in the plane, in three dimensions, and time levels that are kept. Prime, so that
+/// the levels are not those of a table, at which the policy of a solution's own table loses nothing.
+const FORWARD: (usize, usize, usize) = (251, 101, 126);
+
+/// Bytes of a control's levels up to which more of them are wanted than for pictures.
+const FINER: usize = 1 << 26;
+
+/// Intervals between the times at which the optimal control is wanted: as many times `levels` as memory allows, at most eight, since
+/// the loss of a good policy is small against what a control varies between two levels.
+pub(super) fn finer(levels: usize, grid: &TensorGrid, control_dim: usize) -> usize {
+    let bytes = 8 * grid.len() * (1 + control_dim) * levels.max(1);
+    levels * (FINER / bytes.max(1)).clamp(1, 8)
+}
 
 /// A linear equation solved.
 pub(super) struct Linear {
@@ -101,8 +112,8 @@ pub(super) fn where_lost(
 ) -> Result<(WhereLost, LossDensity), RunError> {
     let (model, grid) = (hjb.model, hjb.grid);
     let params = FokkerPlanckParams {
-        steps: hjb.steps.min(FORWARD.0),
-        storage: Storage::AtMost(FORWARD.1),
+        steps: if grid.dim() < 3 { FORWARD.0 } else { FORWARD.1 },
+        storage: Storage::AtMost(FORWARD.2),
         memory_limit: u64::MAX,
         ..FokkerPlanckParams::default()
     };

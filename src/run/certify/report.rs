@@ -170,8 +170,10 @@ impl WhereLost {
 }
 
 impl Verdict {
-    /// The loss and the share of the gain that is reached, from what is known; `sign` = -1 when minimising.
-    pub(super) fn conclude(&mut self, sign: f64, identity: Option<(f64, &'static str)>) {
+    /// The loss and the share of the gain that is reached, from what is known; `sign` = -1 when minimising. Returns what must be
+    /// read with care.
+    pub(super) fn conclude(&mut self, sign: f64, identity: Option<(f64, &'static str)>) -> Option<String> {
+        let mut note = None;
         let exact = self.optimum_exact.map(|value| Computed { value, error: Some(0.0) });
         let optimum = exact.or(self.optimum);
         let sampled = self.simulated.as_ref();
@@ -180,8 +182,24 @@ impl Verdict {
                 let gap = sign * (v.value - j.value);
                 // an error that is not known bounds nothing
                 let error = v.error.zip(j.error).map_or(f64::INFINITY, |(a, b)| a + b);
-                let (value, method) = identity.unwrap_or((gap, "difference"));
-                Some(Loss { value, low: (gap - error).max(0.0), high: gap + error, method })
+                let (mut low, mut high) = ((gap - error).max(0.0), (gap + error).max(0.0));
+                // estimated errors are good to a factor
+                let fits = |loss: f64| (loss - gap).abs() <= 3.0 * error + 1e-9 * (v.value.abs() + j.value.abs());
+                let (value, method) = match identity {
+                    Some((loss, method)) if fits(loss) => {
+                        (low, high) = (low.min(loss), high.max(loss));
+                        (loss, method)
+                    }
+                    Some((loss, _)) => {
+                        note = Some(format!(
+                            "the equation of the loss gives {loss:.2e}, outside what V - J allows: the optimal control is not known \
+                             well enough between its levels in time (--slices), or an estimated error is too small"
+                        ));
+                        (gap, "difference")
+                    }
+                    None => (gap, "difference"),
+                };
+                Some(Loss { value, low, high, method })
             }
             (Some(v), None, Some(s)) => {
                 let gap = sign * (v.value - s.objective.mean);
@@ -208,15 +226,16 @@ impl Verdict {
             _ => None,
         };
         self.loss = loss;
-        let (Some(loss), Some(none)) = (loss, self.uncontrolled) else { return };
+        let (Some(loss), Some(none)) = (loss, self.uncontrolled) else { return note };
         let optimum = optimum.map(|v| v.value).or_else(|| sampled.map(|s| s.objective.mean + sign * loss.value));
-        let Some(gain) = optimum.map(|v| sign * (v - none.value)) else { return };
+        let Some(gain) = optimum.map(|v| sign * (v - none.value)) else { return note };
         if gain <= 0.0 || none.error.is_some_and(|e| gain <= 4.0 * e) {
-            return;
+            return note;
         }
         self.reached = Some(1.0 - loss.value / gain);
         if loss.high.is_finite() {
             self.reached_interval = Some((1.0 - loss.high / gain, 1.0 - loss.low / gain));
         }
+        note
     }
 }
