@@ -2,7 +2,7 @@
 
 use hjbridge::hjb::Sense;
 use hjbridge::model::exact::{ClosedForm, closed_form};
-use hjbridge::model::{Feedback, FineTuning, Law, PointBlock, Points, PointsMut, VectorField};
+use hjbridge::model::{Feedback, FineTuning, PointBlock, Points, PointsMut, VectorField};
 use hjbridge::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemFile, SampledProblem};
 use hjbridge::report::NpzFile;
 use hjbridge::run::{
@@ -123,7 +123,9 @@ fn sandwich(v: &Verdict, j: f64, optimum: f64) {
     assert!(s.interval.0 < s.objective.mean && s.objective.mean < s.interval.1);
     assert!(!v.bounds.is_empty());
     for b in &v.bounds {
-        assert!(b.limit >= optimum - 1e-9 && b.limit >= b.value, "{b:?} below V = {optimum}");
+        // the limit of a simulation is that of 95 % on one side, 1.6 standard errors: with 2.5 times as much, four
+        let far = if b.kind == "donsker_varadhan" { 2.5 } else { 1.0 };
+        assert!(b.limit >= b.value && b.value + far * (b.limit - b.value) >= optimum - 1e-9, "{b:?} below V = {optimum}");
     }
     let loss = v.loss.unwrap();
     assert!(loss.low <= optimum - j + 1e-9 && optimum - j <= loss.high + 1e-9, "{loss:?} around {}", optimum - j);
@@ -262,7 +264,7 @@ fn ten_dimensions_without_a_grid() {
     near(optimum.value, j + loss, 3.0 * optimum.error.unwrap() + 1e-7, "V");
     near(found.value, loss, 4.0 * s.excess.unwrap().standard_error + 0.05 * loss, "loss");
     let bound = &v.bounds[0];
-    assert!(bound.limit > j + loss - 1e-9 && bound.value < j + 3.0 * loss, "{bound:?} around V = {}", j + loss);
+    assert!(bound.value + 2.5 * (bound.limit - bound.value) > j + loss && bound.value < j + 3.0 * loss, "{bound:?} around V = {}", j + loss);
     let share = v.reached.unwrap();
     assert!((0.9..1.0).contains(&share), "{share}");
     assert_eq!(report.where_lost.unwrap().method, "simulation");
@@ -359,7 +361,7 @@ fn tables_that_do_not_fit_are_refused_by_name() {
         (with(0, &[11], down), vec!["`axis0[4]`", "above"]),
         (with(0, &[12], long), vec!["`axis0[11]`", "finite"]),
         (with(0, &[11, 1], axis.clone()), vec!["`axis0`", "one axis"]),
-        (with(0, &[2], vec![0.0, 1.0]), vec!["`axis0`", "at least"]),
+        (with(0, &[2], vec![0.0, 1.0]), vec!["`axis0`", "from 5"]),
         (with(1, &[3], vec![0.0, 2.0, 1.0]), vec!["`time[2]`", "above"]),
         (with(1, &[3], vec![0.0, 1.0, 2.5]), vec!["`time`", "2.5", "horizon 2"]),
     ] {

@@ -66,9 +66,9 @@ pub struct Computed {
 /// J by simulation of the continuous process: Euler-Maruyama with N and 2N steps on the same Brownian paths, extrapolated.
 #[derive(Clone, Debug, Serialize)]
 pub struct Simulated {
-    /// The extrapolated estimate, whose bias is of order h^2.
+    /// The extrapolated estimate, whose bias is of order h^2: about `bias_left`.
     pub objective: Estimate,
-    /// Its confidence interval.
+    /// Its confidence interval, widened by `bias_left`.
     pub interval: (f64, f64),
     /// N.
     pub steps: usize,
@@ -76,6 +76,8 @@ pub struct Simulated {
     pub fine: Estimate,
     /// What the extrapolation took away from that: the bias of 2N steps.
     pub fine_bias: Estimate,
+    /// What is left of the bias, from a further extrapolation from N/2 steps.
+    pub bias_left: f64,
     /// Terminal part.
     pub terminal: Estimate,
     /// Cost of the control (beta KL for fine-tuning).
