@@ -174,7 +174,8 @@ fn verdict_lines(v: &Verdict, confidence: f64) -> Vec<String> {
     if let Some(reached) = v.reached {
         let share = |x: f64| format!("{:.4}", 100.0 * x);
         let range = v.reached_interval.map_or(String::new(), |(a, b)| format!(" ({} to {})", share(a), share(b)));
-        lines.push(format!("  the policy reaches {} %{range} of the attainable gain", share(reached)));
+        let worse = if reached < 0.0 { ": it is worse than no control" } else { "" };
+        lines.push(format!("  the policy reaches {} %{range} of the attainable gain{worse}", share(reached)));
     }
     lines
 }

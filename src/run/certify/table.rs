@@ -37,7 +37,8 @@ pub(super) fn read(path: &Path, site: PolicySite<'_>) -> Result<TablePolicy, Pro
     let unreadable = |e: std::io::Error| ProblemError::Io { path: path.into(), source: e };
     let mut archive = NpzArchive::open(path).map_err(unreadable)?;
     let (d, m) = (site.dim, site.control_dim);
-    let names: Vec<String> = archive.array_names().map(String::from).collect();
+    let mut names: Vec<String> = archive.array_names().map(String::from).collect();
+    names.sort();
     let mut array = |name: &str, expected: &str| -> Result<Array, ProblemError> {
         let Some(found) = load(&mut archive, name, path)? else {
             let allowed = format!("{expected}; the file has {}", names.join(", "));
