@@ -264,7 +264,11 @@ fn ten_dimensions_without_a_grid() {
     near(optimum.value, j + loss, 3.0 * optimum.error.unwrap() + 1e-7, "V");
     near(found.value, loss, 4.0 * s.excess.unwrap().standard_error + 0.05 * loss, "loss");
     let bound = &v.bounds[0];
-    assert!(bound.value + 2.5 * (bound.limit - bound.value) > j + loss && bound.value < j + 3.0 * loss, "{bound:?} around V = {}", j + loss);
+    assert!(
+        bound.value + 2.5 * (bound.limit - bound.value) > j + loss && bound.value < j + 3.0 * loss,
+        "{bound:?} around V = {}",
+        j + loss
+    );
     let share = v.reached.unwrap();
     assert!((0.9..1.0).contains(&share), "{share}");
     assert_eq!(report.where_lost.unwrap().method, "simulation");

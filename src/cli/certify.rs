@@ -167,15 +167,26 @@ fn verdict_lines(v: &Verdict, confidence: f64) -> Vec<String> {
     if let Some(none) = &v.uncontrolled {
         lines.push(format!("  no control  {}", with(none)));
     }
+    let one_sided = v.loss.is_some_and(|l| l.method == "upper_bound");
     if let Some(l) = &v.loss {
         let method = l.method.replace('_', " ");
-        lines.push(format!("  loss        {} (from {} to {}; {method})", digits(l.value), digits(l.low), digits(l.high)));
+        lines.push(format!(
+            "  loss        {}{} (from {} to {}; {method})",
+            if one_sided { "at most about " } else { "" },
+            digits(l.value),
+            digits(l.low),
+            digits(l.high)
+        ));
     }
     if let Some(reached) = v.reached {
         let share = |x: f64| format!("{:.4}", 100.0 * x);
         let range = v.reached_interval.map_or(String::new(), |(a, b)| format!(" ({} to {})", share(a), share(b)));
-        let worse = if reached < 0.0 { ": it is worse than no control" } else { "" };
-        lines.push(format!("  the policy reaches {} %{range} of the attainable gain{worse}", share(reached)));
+        let worse = if reached < 0.0 && !one_sided { ": it is worse than no control" } else { "" };
+        lines.push(format!(
+            "  the policy reaches {}{} %{range} of the attainable gain{worse}",
+            if one_sided { "at least about " } else { "" },
+            share(reached)
+        ));
     }
     lines
 }

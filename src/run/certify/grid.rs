@@ -124,7 +124,8 @@ pub(super) fn where_lost(
     let mut excess = vec![0.0; grid.len()];
     for (k, &t) in times.iter().enumerate() {
         excess_rate(model, control, optimal, t, &points, &mut excess);
-        let lost: Vec<f64> = path.mass(k).iter().zip(&excess).map(|(m, e)| m * e).collect();
+        let discount = (-model.discount() * t).exp();
+        let lost: Vec<f64> = path.mass(k).iter().zip(&excess).map(|(m, e)| discount * m * e).collect();
         rate.push(lost.iter().sum());
         density.push(lost.iter().zip(&volumes).map(|(l, v)| l / v).collect::<Vec<f64>>());
     }

@@ -266,8 +266,7 @@ pub(super) fn soft_bound(problem: &FineTuning, control: &dyn Feedback, params: &
         Ok(ensemble.with_functional(&girsanov).with_functional(&features))
     };
     let pilot = |control| -> Result<Baseline, RunError> {
-        let paths = PILOT.min(params.paths);
-        let params = RolloutParams { paths, level: params.level + 3, ..params.clone() };
+        let params = RolloutParams { paths: PILOT, level: params.level + 3, ..params.clone() };
         let (rows, _) = ensemble(control, params)?.reduce(&Rows { beta, rows: Vec::new() })?;
         Ok(Baseline::fit(&rows.rows))
     };

@@ -106,7 +106,7 @@ pub struct Bound {
 /// How far from optimal a policy is: |V - J|.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Loss {
-    /// The best estimate.
+    /// The best estimate; of the method upper_bound no estimate of the loss, but of a bound of it.
     pub value: f64,
     /// No less than this, at the stated confidence and within the estimated errors.
     pub low: f64,
