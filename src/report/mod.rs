@@ -43,6 +43,7 @@ pub(crate) mod atomic;
 mod directory;
 mod document;
 pub mod draw;
+pub mod draw_certify;
 pub mod draw_controlled;
 mod draw_final_law;
 mod draw_marks;
@@ -57,7 +58,7 @@ mod saved_paths;
 mod slices;
 mod table;
 
-pub use directory::{OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
+pub use directory::{CERTIFY, OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
 pub use document::{FORMAT, Report};
 pub use error::ReportError;
 pub use npz::NpzFile;

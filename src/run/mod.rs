@@ -2,6 +2,7 @@
 //!
 //! A run that fails half-way returns what it finished together with the failure.
 
+mod certify;
 mod controlled;
 mod error;
 mod initial;
@@ -17,6 +18,10 @@ mod score;
 mod solve;
 mod sweep;
 
+pub use certify::{
+    Bound, CertifyOptions, CertifyReport, CertifyRun, Computed, Loss, LossDensity, Policy, PolicyInfo, PolicySite, Simulated,
+    TablePolicy, Verdict, WhereLost, certify, certify_controlled, certify_sampled, site, site_controlled,
+};
 pub use controlled::{ControlledReport, ControlledRun, StartValue, evaluate_everywhere, solve_controlled};
 pub use error::RunError;
 pub use initial::initial_mean;

@@ -29,6 +29,7 @@ use std::sync::Arc;
 const CERTIFY_ALL: usize = 1 << 27;
 
 /// An HJB equation and how it is to be solved.
+#[derive(Clone)]
 pub(super) struct Equation<'a> {
     pub model: &'a dyn ControlledDiffusion,
     pub grid: &'a Arc<TensorGrid>,
