@@ -6,6 +6,7 @@
 
 mod euler_value;
 mod final_law;
+mod leading;
 mod order;
 mod reference;
 mod report;
@@ -14,6 +15,7 @@ mod subdivide;
 mod sweep;
 
 pub use euler_value::euler_value;
+pub use leading::{ControlAt, LeadingError, LeadingErrorParams};
 pub use final_law::{FinalLawReport, wasserstein_1};
 pub use order::{OrderFit, fit_order, octave_orders};
 pub use report::{AgainstHjb, BridgeReport, ErrorsByTime};
