@@ -4,12 +4,12 @@ use super::norms::{RegionPoints, SupError, worst};
 use super::reference_chain::{ReferenceChain, reference_chain};
 use super::{Progress, RunError, SliceError, initial_mean};
 use crate::problem::Problem;
-use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, PiFtSpec, StopSpec, VarianceSpec};
+use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, PiFtSpec, StopSpec, TimeGridSpec, VarianceSpec};
 use hjbridge_model::exact::{ClosedForm, DiscreteLq, DiscreteStep, closed_form};
 use hjbridge_model::{Extrapolation, FineTuning, Interpolation, PointBlock, ScalarField};
 use hjbridge_pift::{
     AlphaRule, BellmanKind, Ddpm, DdpmParams, DdpmParts, Inner, InnerRule, PiFt, PiFtParams, QuadratureInfo, RewardInfo,
-    StepInfo, Storage, VarianceRule,
+    StepInfo, Storage, TimeGrid, VarianceRule,
 };
 use serde::Serialize;
 
@@ -133,6 +133,11 @@ pub(crate) fn ddpm_params(problem: &Problem, steps: usize) -> DdpmParams {
 pub(crate) fn chain_params(pift: &PiFtSpec, model: &FineTuning, steps: usize) -> DdpmParams {
     DdpmParams {
         steps,
+        time_grid: match pift.time_grid {
+            TimeGridSpec::Uniform => TimeGrid::Uniform,
+            TimeGridSpec::LogSnr => TimeGrid::LogSnr,
+            TimeGridSpec::Quadratic => TimeGrid::Quadratic,
+        },
         alpha: match pift.alpha {
             AlphaSpec::ExpIntegral => AlphaRule::ExpIntegral,
             AlphaSpec::Linear => AlphaRule::Linear,

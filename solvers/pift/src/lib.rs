@@ -57,6 +57,7 @@ mod rules;
 mod solution;
 mod solve;
 mod symmetric;
+mod time_grid;
 
 pub use bellman::BellmanKind;
 pub use ddpm::{Ddpm, DdpmParams, DdpmParts, DdpmStep};
@@ -70,3 +71,4 @@ pub use quadrature::NormalQuadrature;
 pub use rules::{AlphaRule, VarianceRule};
 pub use solution::{PiFtSolution, StepView};
 pub use solve::PiFt;
+pub use time_grid::TimeGrid;
