@@ -31,7 +31,6 @@ fn gaps(
         bellman,
         control: &control,
         exact_score,
-        density: &|_| 1.0,
         levels: 256,
     };
     let leading = leading.cloned().unwrap_or_else(|| LeadingError::new(&params).unwrap());
@@ -46,7 +45,7 @@ fn gaps(
         .collect();
     let discrete = DiscreteLq::new(model, &steps, bellman == BellmanKind::Soft).unwrap();
     let inside: Vec<usize> = grid.region_nodes(Some(&Region::cube(grid.dim(), 2.0).unwrap())).unwrap().collect();
-    let (d, n, h) = (grid.dim(), grid.len(), ddpm.step_size());
+    let (d, n, h) = (grid.dim(), grid.len(), ddpm.horizon() / chain.steps as f64);
     let (mut gap, mut size) = ([0.0f64; 2], [0.0f64; 2]);
     let (mut chain_value, mut value) = (vec![0.0; n], vec![0.0; n]);
     for k in (0..chain.steps).step_by(chain.steps / 64) {

@@ -1,6 +1,9 @@
 //! `bridge`: PI-FT for a list of N against the continuous solution.
 
 use super::final_law::Targets;
+use super::leading::predict;
+use super::own_errors::OwnErrors;
+use super::order::RichardsonTable;
 use super::reference::{Reference, common_steps};
 use super::report::{BridgeReport, ErrorsByTime};
 use super::sweep::Sweep;
@@ -67,6 +70,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
     report.reference_description = describe(&reference);
     report.against_hjb.hjb_error = reference.change.or(report.against_hjb.hjb_error);
     report.final_law = targets.as_ref().map(|t| t.report(problem));
+    let leading = predict(problem, &reference, &mut report, progress);
     let (mut sweeps, mut chain_density, mut failure) = (Vec::new(), None, None);
     let mut at_zero: Vec<(usize, Vec<f64>)> = Vec::new();
     for &n in steps {
@@ -79,9 +83,14 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
             }
         };
         let hjb = sweep.errors(&region, |t| reference.hjb_slice(problem, &region, t))?;
-        let errors = match reference.exact() {
-            Some(exact) => sweep.errors(&region, |t| Ok(region.exact(exact, t)))?,
-            None => hjb.clone(),
+        let slice = |t| match reference.exact() {
+            Some(exact) => Ok(region.exact(exact, t)),
+            None => reference.hjb_slice(problem, &region, t),
+        };
+        let errors = match (&leading, &mut report.leading_error) {
+            (Some(leading), Some(section)) => section.add(leading, &sweep, &region, &problem.grid, slice)?,
+            _ if reference.exact().is_some() => sweep.errors(&region, slice)?,
+            _ => hjb.clone(),
         };
         let value = |e: &[SliceError]| worst(&problem.grid, e.iter().map(|e| (e.t, e.value)));
         // a step without noise has no control to compare
@@ -94,6 +103,10 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
                 Some(RunError::Unsupported(format!("N = {n}: the chain has no step with noise, so there is nothing to control")));
             break;
         };
+        match OwnErrors::of(problem, &sweep, &reference, (worst_value.error, worst_control.error), progress) {
+            Ok(own) => report.own_errors.push(own),
+            Err(e) => report.own_errors_notes.push(format!("N = {n}: on a coarser grid: {e}")),
+        }
         report.value_error.push(worst_value.error);
         report.value_error_at.push(worst_value);
         report.control_error.push(worst_control.error);
@@ -138,6 +151,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
             break;
         }
     }
+    report.richardson_table = RichardsonTable::new(&at_zero, &initial.value);
     report.finish();
     let continuous_density = targets.map(|t| t.continuous);
     Ok(BridgeRun { report, solve: solve_report, hjb: reference.hjb, sweeps, chain_density, continuous_density, failure })

@@ -1,29 +1,24 @@
 //! W_t + b [ (1/2) Lap W + (mu + p).grad W ] + tau = 0, W(T) = 0, as a diffusion without control.
 
+use super::LeadingErrorParams;
 use crate::run::RunError;
 use hjbridge_model::{
-    Coefficients, ControlledDiffusion, Extrapolation, Feedback, FineTuning, Interpolation, MatrixCoefficient, PointBlock, Points,
-    PointsMut, TableFeedback, TensorGrid, VectorField,
+    Coefficients, ControlledDiffusion, Extrapolation, Feedback, Interpolation, MatrixCoefficient, PointBlock, Points, PointsMut,
+    TableFeedback, VectorField,
 };
-use std::sync::Arc;
 
-/// The equation, with drift and tau from tables that are exact at the nodes and linear in time between their levels.
+/// The equation, with drift and tau/omega from tables that are exact at the nodes and cubic in time between their levels.
 pub(super) struct ErrorEquation<'a> {
-    model: &'a FineTuning,
-    /// d components of the drift b (mu + p), then tau.
+    params: &'a LeadingErrorParams<'a>,
+    /// d components of the drift b (mu + p), then tau/omega.
     table: TableFeedback,
 }
 
 impl<'a> ErrorEquation<'a> {
-    pub fn new(
-        model: &'a FineTuning,
-        grid: Arc<TensorGrid>,
-        times: Vec<f64>,
-        tables: Vec<Vec<f64>>,
-    ) -> Result<Self, RunError> {
-        let components = grid.dim() + 1;
+    pub fn new(params: &'a LeadingErrorParams<'a>, times: Vec<f64>, tables: Vec<Vec<f64>>) -> Result<Self, RunError> {
+        let (grid, components) = (params.grid.clone(), params.grid.dim() + 1);
         let table = TableFeedback::new(grid, times, tables, components, Interpolation::Linear, Extrapolation::Linear)?;
-        Ok(ErrorEquation { model, table })
+        Ok(ErrorEquation { params, table })
     }
 }
 
@@ -35,10 +30,17 @@ impl ControlledDiffusion for ErrorEquation<'_> {
         0
     }
     fn horizon(&self) -> f64 {
-        self.model.schedule().horizon()
+        self.params.model.schedule().horizon()
     }
     fn at(&self, t: f64) -> Box<dyn Coefficients + '_> {
-        Box::new(At { rate: self.model.schedule().rate(t), table: self.table.at(t) })
+        let times = self.table.times();
+        let above = times.partition_point(|&s| s < t);
+        let start = above.saturating_sub(2).min(times.len() - 4);
+        let nodes = &times[start..start + 4];
+        let weight = |a: usize| (0..4).filter(|&b| b != a).map(|b| (t - nodes[b]) / (nodes[a] - nodes[b])).product::<f64>();
+        let levels = (0..4).map(|a| (weight(a), nodes[a])).filter(|(w, _)| *w != 0.0);
+        let levels = levels.map(|(w, s)| (w, self.table.at(s))).collect();
+        Box::new(At { rate: self.params.model.schedule().rate(t), omega: self.params.density(t), levels })
     }
     fn terminal_reward(&self, _x: Points<'_>, out: &mut [f64]) {
         out.fill(0.0);
@@ -47,14 +49,19 @@ impl ControlledDiffusion for ErrorEquation<'_> {
 
 struct At<'a> {
     rate: f64,
-    table: Box<dyn VectorField + 'a>,
+    omega: f64,
+    levels: Vec<(f64, Box<dyn VectorField + 'a>)>,
 }
 
 impl At<'_> {
     fn all(&self, x: Points<'_>) -> PointBlock {
-        let mut all = PointBlock::zeros(x.dim() + 1, x.len());
-        self.table.eval(x, all.as_mut());
-        all
+        let mut sum = PointBlock::zeros(x.dim() + 1, x.len());
+        let mut level = sum.clone();
+        for (w, table) in &self.levels {
+            table.eval(x, level.as_mut());
+            sum.data_mut().iter_mut().zip(level.data()).for_each(|(s, l)| *s += w * l);
+        }
+        sum
     }
 }
 
@@ -64,7 +71,7 @@ impl Coefficients for At<'_> {
         (0..x.dim()).for_each(|i| out.coord_mut(i).copy_from_slice(all.coord(i)));
     }
     fn running_reward(&self, x: Points<'_>, out: &mut [f64]) {
-        out.copy_from_slice(self.all(x).coord(x.dim()));
+        out.iter_mut().zip(self.all(x).coord(x.dim())).for_each(|(o, tau)| *o = self.omega * tau);
     }
     fn diffusion(&self) -> MatrixCoefficient<'_> {
         MatrixCoefficient::Scaled(self.rate.sqrt())

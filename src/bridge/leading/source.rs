@@ -24,9 +24,9 @@ const DIFFERENCE: f64 = 1e-4;
 
 /// All at one time.
 pub(super) struct Slice {
-    /// d components of b (mu + p), then tau, at the nodes.
+    /// d components of b (mu + p), then tau/omega, at the nodes.
     pub drift_and_tau: Vec<f64>,
-    /// omega b [ (sigma2 - 1/2) p - Ds' p ], d components.
+    /// b [ (sigma2 - 1/2) p - Ds' p ], d components.
     pub explicit: Vec<f64>,
 }
 
@@ -110,7 +110,7 @@ impl<'a> Source<'a> {
     pub fn at(&self, t: f64) -> Result<Slice, RunError> {
         let LeadingErrorParams { model, bellman, chain, exact_score, .. } = *self.params;
         let (d, n) = (self.points.dim(), self.points.len());
-        let (b, beta, omega) = (model.schedule().rate(t), model.kl_weight().at(t), (self.params.density)(t));
+        let (b, beta) = (model.schedule().rate(t), model.kl_weight().at(t));
         let beta_change = if model.kl_weight().as_constant().is_some() {
             0.0
         } else {
@@ -120,7 +120,7 @@ impl<'a> Source<'a> {
             AlphaRule::ExpIntegral => 0.0,
             AlphaRule::Linear => 0.5 * (b * b - self.rate_of_change(t, |t| model.schedule().rate(t))),
         };
-        let (sigma2, curvature) = (self.sigma2(t), if bellman == BellmanKind::Soft { 0.0 } else { 0.25 });
+        let (sigma2, curvature) = (self.sigma2(t), if matches!(bellman, BellmanKind::Soft) { 0.0 } else { 0.25 });
         let u = (self.params.control)(t)?;
         let s = self.score(t);
         let mut p = u.clone();
@@ -153,7 +153,7 @@ impl<'a> Source<'a> {
                     turned += p(i) * ds(i, j) * p(j);
                     adjoint += ds(j, i) * p(j);
                 }
-                explicit[i * n + node] = omega * b * ((sigma2 - 0.5) * p(i) - adjoint);
+                explicit[i * n + node] = b * ((sigma2 - 0.5) * p(i) - adjoint);
                 drift_and_tau[i * n + node] = b * (0.5 * y(i) + u(i));
             }
             let mut step = 0.5 * sigma2 * (div + square) - curvature * hessian;
@@ -170,7 +170,7 @@ impl<'a> Source<'a> {
                 }
             }
             let k = beta * (0.5 * (div + square) + along);
-            drift_and_tau[d * n + node] = omega * (b * b * beta * step + 0.25 * b * beta_change * square + alpha * k);
+            drift_and_tau[d * n + node] = b * b * beta * step + 0.25 * b * beta_change * square + alpha * k;
         }
         Ok(Slice { drift_and_tau, explicit })
     }
