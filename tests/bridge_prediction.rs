@@ -1,11 +1,14 @@
 //! What the bridge says beside the errors it measures: the predicted leading error, its orders, its own errors.
 
-use hjbridge::bridge::{LeadingError, LeadingErrorParams};
+use hjbridge::bridge::{LeadingError, LeadingErrorParams, bridge_refined};
 use hjbridge::model::exact::{ClosedForm, DiscreteLq, DiscreteStep, GaussianLq};
 use hjbridge::model::{
     Axis, FineTuning, GaussianMixture, InitialLaw, KlWeight, PointBlock, Region, Reward, Schedule, TensorGrid,
 };
 use hjbridge::pift::{AlphaRule, BellmanKind, Ddpm, DdpmParams, VarianceRule};
+use hjbridge::problem::{Problem, ProblemFile};
+use hjbridge::run::Silent;
+use std::path::Path;
 use std::sync::Arc;
 
 /// sup over k and nodes of the box of |(V_k - V(t_k))/h - W(t_k)| over sup |W|, and the same for the control.
@@ -24,15 +27,7 @@ fn gaps(
         exact.at(t).control(points.as_points(), u.as_mut());
         Ok(u)
     };
-    let params = LeadingErrorParams {
-        model,
-        grid,
-        chain,
-        bellman,
-        control: &control,
-        exact_score,
-        levels: 256,
-    };
+    let params = LeadingErrorParams { model, grid, chain, bellman, control: &control, exact_score, levels: 256 };
     let leading = leading.cloned().unwrap_or_else(|| LeadingError::new(&params).unwrap());
     let ddpm = Ddpm::new(model, chain).unwrap();
     let steps: Vec<DiscreteStep> = (0..chain.steps)
@@ -111,5 +106,47 @@ fn the_leading_error_of_linear_quadratic_chains_is_met_at_the_next_order() {
         let (_, fine) = gaps(&case.0, &case.1, chain(1024), bellman, exact_score, Some(&leading));
         println!("{alpha:?} {variance:?} {bellman:?} {exact_score}: {coarse:?} {fine:?}");
     }
-    panic!();
+}
+
+fn load(name: &str, change: impl FnOnce(&mut ProblemFile)) -> Problem {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/problems");
+    let mut file = ProblemFile::read(&folder.join(name)).unwrap();
+    change(&mut file);
+    Problem::resolve(file, &folder).unwrap()
+}
+
+#[test]
+fn the_mixture_is_predicted() {
+    let problem = load("mixture_1d.json", |_| {});
+    let (refined, run) = bridge_refined(&problem, &[64, 128, 256, 512, 1024], &Silent).unwrap();
+    let r = &run.report;
+    println!(
+        "{:#?}",
+        (
+            &r.steps,
+            &r.value_error,
+            &r.control_error,
+            &r.orders,
+            &r.richardson_table,
+            &r.own_errors,
+            &r.own_errors_notes,
+            &r.refinements
+        )
+    );
+    let l = r.leading_error.as_ref();
+    println!("{:?}", r.leading_error_missing);
+    let l = l.unwrap();
+    println!(
+        "{:?}",
+        (
+            l.seconds,
+            &l.value_ratio,
+            &l.control_ratio,
+            &l.value_corrected,
+            &l.value_corrected_orders,
+            &l.control_corrected,
+            &l.control_corrected_orders
+        )
+    );
+    println!("{:?}", refined.file.grid.nodes);
 }

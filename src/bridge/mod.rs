@@ -16,8 +16,8 @@ mod subdivide;
 mod sweep;
 
 pub use euler_value::euler_value;
-pub use leading::{ControlAt, LeadingError, LeadingErrorParams, LeadingErrorReport, Profile};
 pub use final_law::{FinalLawReport, wasserstein_1};
+pub use leading::{ControlAt, LeadingError, LeadingErrorParams, LeadingErrorReport, Profile};
 pub use order::{OrderFit, OrderStudy, RichardsonTable, fit_order, octave_orders};
 pub use own_errors::{OwnErrors, OwnParts, bridge_refined};
 pub use report::{AgainstHjb, BridgeOrders, BridgeReport, ErrorsByTime};

@@ -2,8 +2,8 @@
 
 use super::final_law::Targets;
 use super::leading::predict;
-use super::own_errors::OwnErrors;
 use super::order::RichardsonTable;
+use super::own_errors::OwnErrors;
 use super::reference::{Reference, common_steps};
 use super::report::{BridgeReport, ErrorsByTime};
 use super::sweep::Sweep;

@@ -44,6 +44,7 @@ mod directory;
 mod document;
 pub mod draw;
 pub mod draw_controlled;
+mod draw_leading;
 mod draw_marks;
 pub mod draw_parametric;
 mod draw_plane;

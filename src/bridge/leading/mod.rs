@@ -86,7 +86,9 @@ impl LeadingError {
     pub fn new(params: &LeadingErrorParams<'_>) -> Result<Self, RunError> {
         let LeadingErrorParams { grid, levels, .. } = *params;
         if levels < 4 {
-            return Err(RunError::Unsupported(format!("levels = {levels}: the leading error needs at least 4 intervals of time")));
+            return Err(RunError::Unsupported(format!(
+                "levels = {levels}: the leading error needs at least 4 intervals of time"
+            )));
         }
         let horizon = params.model.schedule().horizon();
         let times: Vec<f64> =
@@ -94,7 +96,8 @@ impl LeadingError {
         let source = Source::new(params)?;
         let slices = times.par_iter().map(|&t| source.at(t)).collect::<Result<Vec<Slice>, _>>()?;
         // |W| <= int sup |tau|; the mean over the nodes instead of the sup, which is at the far corners
-        let mean = |s: &Slice| s.drift_and_tau[grid.dim() * grid.len()..].iter().map(|x| x.abs()).sum::<f64>() / grid.len() as f64;
+        let mean =
+            |s: &Slice| s.drift_and_tau[grid.dim() * grid.len()..].iter().map(|x| x.abs()).sum::<f64>() / grid.len() as f64;
         let size = horizon * slices.iter().map(mean).sum::<f64>() / slices.len() as f64;
         let (tables, explicit): (Vec<_>, Vec<_>) = slices.into_iter().map(|s| (s.drift_and_tau, s.explicit)).unzip();
         let equation = ErrorEquation::new(params, times.clone(), tables)?;

@@ -111,11 +111,8 @@ impl<'a> Source<'a> {
         let LeadingErrorParams { model, bellman, chain, exact_score, .. } = *self.params;
         let (d, n) = (self.points.dim(), self.points.len());
         let (b, beta) = (model.schedule().rate(t), model.kl_weight().at(t));
-        let beta_change = if model.kl_weight().as_constant().is_some() {
-            0.0
-        } else {
-            self.rate_of_change(t, |t| model.kl_weight().at(t))
-        };
+        let beta_change =
+            if model.kl_weight().as_constant().is_some() { 0.0 } else { self.rate_of_change(t, |t| model.kl_weight().at(t)) };
         let alpha = match chain.alpha {
             AlphaRule::ExpIntegral => 0.0,
             AlphaRule::Linear => 0.5 * (b * b - self.rate_of_change(t, |t| model.schedule().rate(t))),
