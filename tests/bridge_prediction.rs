@@ -5,7 +5,7 @@ use hjbridge::model::exact::{ClosedForm, DiscreteLq, DiscreteStep, GaussianLq};
 use hjbridge::model::{
     Axis, FineTuning, GaussianMixture, InitialLaw, KlWeight, PointBlock, Region, Reward, Schedule, TensorGrid,
 };
-use hjbridge::pift::{AlphaRule, BellmanKind, Ddpm, DdpmParams, VarianceRule};
+use hjbridge::pift::{AlphaRule, BellmanKind, Ddpm, DdpmParams, TimeGrid, VarianceRule};
 use hjbridge::problem::{Problem, ProblemFile};
 use hjbridge::run::Silent;
 use std::path::Path;
@@ -93,18 +93,21 @@ fn the_leading_error_of_linear_quadratic_chains_is_met_at_the_next_order() {
     let gaussian = VarianceRule::GaussianPosterior { data_variance: 0.8 };
     let (exp, linear) = (AlphaRule::ExpIntegral, AlphaRule::Linear);
     let (scalar, planar) = (scalar(), planar());
-    for (case, alpha, variance, bellman, exact_score) in [
-        (&scalar, exp, one, mean, true),
-        (&scalar, exp, one, mean, false),
-        (&scalar, linear, over, soft, true),
-        (&scalar, linear, gaussian, mean, false),
-        (&planar, exp, one, mean, true),
-        (&planar, linear, gaussian, soft, false),
+    let uniform = TimeGrid::Uniform;
+    for (case, alpha, variance, time_grid, bellman, exact_score) in [
+        (&scalar, exp, one, uniform, mean, true),
+        (&scalar, exp, one, uniform, mean, false),
+        (&scalar, linear, over, uniform, soft, true),
+        (&scalar, linear, gaussian, uniform, mean, false),
+        (&scalar, exp, one, TimeGrid::Quadratic, mean, true),
+        (&scalar, linear, over, TimeGrid::LogSnr, mean, true),
+        (&planar, exp, one, uniform, mean, true),
+        (&planar, linear, gaussian, uniform, soft, false),
     ] {
-        let chain = |steps| DdpmParams { steps, alpha, variance };
+        let chain = |steps| DdpmParams { steps, alpha, variance, time_grid };
         let (leading, coarse) = gaps(&case.0, &case.1, chain(512), bellman, exact_score, None);
         let (_, fine) = gaps(&case.0, &case.1, chain(1024), bellman, exact_score, Some(&leading));
-        println!("{alpha:?} {variance:?} {bellman:?} {exact_score}: {coarse:?} {fine:?}");
+        println!("{alpha:?} {variance:?} {time_grid:?} {bellman:?} {exact_score}: {coarse:?} {fine:?}");
     }
 }
 
