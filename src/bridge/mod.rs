@@ -4,19 +4,24 @@
 //! the Richardson combination 2 V_{2N} - V_N has order 2. This module measures both, for the value, the control and the final
 //! law, always with the same initial law on both sides.
 
+mod chain_law;
+mod distance;
 mod euler_value;
 mod final_law;
+mod in_sde;
 mod leading;
 mod order;
 mod own_errors;
 mod reference;
 mod report;
 mod run;
+mod slices;
 mod subdivide;
 mod sweep;
 
+pub use distance::{DIRECTIONS, Sliced, relative_entropy, wasserstein_1};
 pub use euler_value::euler_value;
-pub use final_law::{FinalLawReport, wasserstein_1};
+pub use final_law::FinalLawReport;
 pub use leading::{ControlAt, LeadingError, LeadingErrorParams, LeadingErrorReport, Profile};
 pub use order::{OrderFit, OrderStudy, RichardsonTable, fit_order, octave_orders};
 pub use own_errors::{OwnErrors, OwnParts, bridge_refined};

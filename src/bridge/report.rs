@@ -55,11 +55,19 @@ pub struct BridgeReport {
     pub objective: Vec<f64>,
     /// E V(0, Y_0): the optimal objective in continuous time, from the reference.
     pub objective_reference: Option<f64>,
+    /// J of the discrete policy in continuous time: u_k held on [t_k, t_{k+1}) in the controlled SDE.
+    pub objective_in_sde: Vec<f64>,
+    /// J* minus that, E int (beta b/2) |u_k - U*|^2 dt under the policy: O(1/N^2).
+    pub suboptimality: Vec<f64>,
+    /// Its order, fitted on the last three N.
+    pub suboptimality_order: Option<OrderFit>,
+    /// Why the two are missing, where they are.
+    pub suboptimality_missing: Option<String>,
     /// The initial law in both.
     pub initial_law: &'static str,
     /// The same errors against the HJB solution.
     pub against_hjb: AgainstHjb,
-    /// Final laws (d = 1).
+    /// Final laws.
     pub final_law: Option<FinalLawReport>,
     /// Why there is no `final_law`, where there could be one.
     pub final_law_missing: Option<String>,
@@ -121,9 +129,11 @@ pub struct AgainstHjb {
 impl BridgeReport {
     /// No N yet.
     pub(super) fn empty(problem: &Problem, solve: &SolveReport, hjb_steps: usize) -> Self {
+        // of a network the closed form is that of another score
+        let known = solve.reference.filter(|_| problem.network.is_none());
         BridgeReport {
-            reference: if solve.reference.is_some() { "closed_form" } else { "hjb" },
-            reference_description: solve.reference.unwrap_or("HJB").into(),
+            reference: if known.is_some() { "closed_form" } else { "hjb" },
+            reference_description: known.unwrap_or("HJB").into(),
             steps: Vec::new(),
             value_error: Vec::new(),
             value_error_at: Vec::new(),
@@ -143,9 +153,17 @@ impl BridgeReport {
             rho: Vec::new(),
             iterations: Vec::new(),
             objective: Vec::new(),
-            objective_reference: solve.objective_exact.or(solve.objective),
+            objective_reference: solve.objective_exact.filter(|_| known.is_some()).or(solve.objective),
+            objective_in_sde: Vec::new(),
+            suboptimality: Vec::new(),
+            suboptimality_order: None,
+            suboptimality_missing: None,
             initial_law: initial_law_name(problem),
-            against_hjb: AgainstHjb { hjb_steps, hjb_error: solve.value_error.zip(solve.control_error), ..AgainstHjb::default() },
+            against_hjb: AgainstHjb {
+                hjb_steps,
+                hjb_error: known.and(solve.value_error.zip(solve.control_error)),
+                ..AgainstHjb::default()
+            },
             final_law: None,
             final_law_missing: None,
             seconds: Vec::new(),
@@ -170,6 +188,7 @@ impl BridgeReport {
             fit_order(&self.richardson_steps, &self.richardson_error, 3),
         ];
         [self.order_value, self.order_control, self.richardson_order] = self.fits.map(|f| f.map(|f| f.order));
+        self.suboptimality_order = fit_order(&self.steps, &self.suboptimality, 3);
         if let Some(law) = &mut self.final_law {
             law.finish(&self.steps);
         }

@@ -1,15 +1,21 @@
 //! `bridge`: PI-FT for a list of N against the continuous solution.
 
+use super::chain_law::chain_law;
 use super::final_law::Targets;
+use super::in_sde::loss;
 use super::leading::predict;
 use super::order::RichardsonTable;
 use super::own_errors::OwnErrors;
 use super::reference::{Reference, common_steps};
 use super::report::{BridgeReport, ErrorsByTime};
+use super::slices::{GridSlice, Slices};
 use super::sweep::Sweep;
 use crate::problem::{Problem, require_memory};
-use crate::run::{Progress, RegionPoints, RunError, SliceError, SolveReport, SolveRun, initial_mean, solve, worst};
+use crate::run::{
+    Progress, RegionPoints, RunError, SliceError, SolveReport, SolveRun, initial_mean, solve, terminal_control, worst,
+};
 use hjbridge_pift::{PiFtError, PiFtInfo};
+use std::sync::Arc;
 
 /// Report, HJB solution, and what figures need.
 pub struct BridgeRun {
@@ -21,7 +27,7 @@ pub struct BridgeRun {
     pub hjb: SolveRun,
     /// Inner iterations of each N.
     pub sweeps: Vec<PiFtInfo>,
-    /// Density of the final law of the chain with the largest N finished, at the nodes (d = 1).
+    /// Density of the final law of the chain with the largest N finished, at the nodes.
     pub chain_density: Option<Vec<f64>>,
     /// Density of the continuous final law.
     pub continuous_density: Option<Vec<f64>>,
@@ -36,8 +42,8 @@ pub struct BridgeRun {
 /// finished before.
 pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Result<BridgeRun, RunError> {
     let hjb_steps = common_steps(problem.file.time_steps, steps);
-    // a sweep keeps V, u and D at every t_k beside the HJB solution
-    require_memory(&problem.file.grid.nodes, problem.dim(), hjb_steps + steps.iter().copied().max().unwrap_or(0))?;
+    // a sweep keeps V, u and D at every t_k beside the HJB solution and the reference at the same times
+    require_memory(&problem.file.grid.nodes, problem.dim(), hjb_steps + 2 * steps.iter().copied().max().unwrap_or(0))?;
     let mut hjb = solve(problem, hjb_steps, progress)?;
     let mut report = BridgeReport::empty(problem, &hjb.report, hjb_steps);
     let solve_report = hjb.report.clone();
@@ -55,22 +61,24 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
     }
     let reference = Reference::new(problem, hjb, hjb_steps, progress);
     let region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
-    let targets = match (problem.dim() == 1).then(|| Targets::new(problem, &reference)) {
-        Some(Ok(targets)) => Some(targets),
-        Some(Err(e)) => {
+    let targets = match Targets::new(problem, &reference) {
+        Ok(targets) => Some(targets),
+        Err(e) => {
             report.final_law_missing = Some(format!("the continuous final law: {e}"));
             None
         }
-        None => None,
     };
-    let initial = match reference.exact() {
-        Some(exact) => region.exact(exact, 0.0),
-        None => reference.hjb_slice(problem, &region, 0.0)?,
-    };
-    report.reference_description = describe(&reference);
+    let mut slices = Slices::new(problem, &reference);
+    let start = slices.at(&[0.0])?;
+    let initial: Vec<f64> = region.nodes.iter().map(|&i| start[0].value[i]).collect();
+    if reference.exact().is_none() {
+        report.objective_reference = Some(initial_mean(problem, &start[0].value));
+    }
+    let terminal = terminal_control(problem);
+    report.reference_description = reference.description.clone();
     report.against_hjb.hjb_error = reference.change.or(report.against_hjb.hjb_error);
     report.final_law = targets.as_ref().map(|t| t.report(problem));
-    let leading = predict(problem, &reference, &mut report, progress);
+    let leading = predict(problem, &mut slices, &mut report, progress);
     let (mut sweeps, mut chain_density, mut failure) = (Vec::new(), None, None);
     let mut at_zero: Vec<(usize, Vec<f64>)> = Vec::new();
     for &n in steps {
@@ -82,15 +90,12 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
                 break;
             }
         };
-        let hjb = sweep.errors(&region, |t| reference.hjb_slice(problem, &region, t))?;
-        let slice = |t| match reference.exact() {
-            Some(exact) => Ok(region.exact(exact, t)),
-            None => reference.hjb_slice(problem, &region, t),
-        };
+        let hjb = sweep.errors(&region, |_, t| reference.hjb_slice(problem, &region, t))?;
+        let optimal = slices.at(&sweep.times)?;
+        let best = |k: usize, _: f64| Ok(region.restrict(&optimal[k].value, &optimal[k].control));
         let errors = match (&leading, &mut report.leading_error) {
-            (Some(leading), Some(section)) => section.add(leading, &sweep, &region, &problem.grid, slice)?,
-            _ if reference.exact().is_some() => sweep.errors(&region, slice)?,
-            _ => hjb.clone(),
+            (Some(leading), Some(section)) => section.add(leading, &sweep, &region, &problem.grid, best)?,
+            _ => sweep.errors(&region, best)?,
         };
         let value = |e: &[SliceError]| worst(&problem.grid, e.iter().map(|e| (e.t, e.value)));
         // a step without noise has no control to compare
@@ -123,14 +128,17 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
         report.iterations.push(sweep.info.max_iterations());
         report.objective.push(initial_mean(problem, &sweep.values[0]));
         report.seconds.push(sweep.seconds);
+        add_loss(problem, &mut report, &sweep, &optimal, &terminal);
         if let (Some(law), Some(targets)) = (&mut report.final_law, &targets) {
-            match sweep.final_law(problem) {
-                Ok(chain) => {
-                    law.add(problem, targets, &chain);
+            match chain_law(problem, &sweep) {
+                Ok((chain, mass_defect)) => {
+                    law.add(problem, targets, &chain, mass_defect);
                     chain_density = Some(chain.density);
                 }
-                // a chain whose last step has no noise has no density; that one or a box too short for the law loses no other result
-                Err(RunError::PiFt(e @ (PiFtError::Unsupported { .. } | PiFtError::MassLost { .. }))) => {
+                // a box too short for the law, or a grid too small, loses no other result
+                Err(RunError::PiFt(
+                    e @ (PiFtError::Invalid { .. } | PiFtError::Unsupported { .. } | PiFtError::MassLost { .. }),
+                )) => {
                     report.final_law_missing = Some(format!("N = {n}: {e}"));
                     report.final_law = None;
                     chain_density = None;
@@ -140,7 +148,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
         }
         let v0: Vec<f64> = region.nodes.iter().map(|&i| sweep.values[0][i]).collect();
         if let Some((_, half)) = at_zero.iter().find(|(m, _)| 2 * m == n) {
-            let error = |j: usize| (2.0 * v0[j] - half[j] - initial.value[j]).abs();
+            let error = |j: usize| (2.0 * v0[j] - half[j] - initial[j]).abs();
             report.richardson_steps.push(n);
             report.richardson_error.push(region.largest(error).0);
         }
@@ -151,22 +159,26 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
             break;
         }
     }
-    report.richardson_table = RichardsonTable::new(&at_zero, &initial.value);
+    report.richardson_table = RichardsonTable::new(&at_zero, &initial);
     report.finish();
-    let continuous_density = targets.map(|t| t.continuous);
+    let continuous_density = targets.map(|t| t.continuous.density);
     Ok(BridgeRun { report, solve: solve_report, hjb: reference.hjb, sweeps, chain_density, continuous_density, failure })
 }
 
-fn describe(reference: &Reference) -> String {
-    match (reference.exact(), reference.change) {
-        (Some(exact), _) => exact.description().to_string(),
-        (None, Some((v, u))) => format!(
-            "HJB, {} steps, Richardson-extrapolated in space and time; the extrapolation changed V by {v:.1e} and U by {u:.1e}",
-            reference.hjb_steps()
-        ),
-        (None, None) => match &reference.not_refined {
-            Some(reason) => format!("HJB, {} steps, not refined: {reason}", reference.hjb_steps()),
-            None => format!("HJB, {} steps", reference.hjb_steps()),
-        },
+/// The objective of the policy in continuous time. What goes wrong here loses no other result.
+fn add_loss(problem: &Problem, report: &mut BridgeReport, sweep: &Sweep, optimal: &[Arc<GridSlice>], terminal: &[f64]) {
+    if report.suboptimality_missing.is_some() {
+        return;
+    }
+    match loss(problem, sweep, optimal, terminal) {
+        Ok(e) => {
+            let lost = initial_mean(problem, &e);
+            report.suboptimality.push(lost);
+            report.objective_in_sde.extend(report.objective_reference.map(|best| best - lost));
+        }
+        Err(e) => {
+            report.suboptimality_missing = Some(format!("N = {}: {e}", sweep.steps));
+            (report.suboptimality, report.objective_in_sde) = (Vec::new(), Vec::new());
+        }
     }
 }

@@ -300,7 +300,12 @@ pub fn bridge(problem: &Problem, run: &BridgeRun, directory: &Path) -> Drawn {
             series("value V, all tₖ", &r.steps, &r.value_error, r.order_value),
         ];
         if let Some(law) = r.final_law.as_ref().filter(|l| l.wasserstein.len() == r.steps.len()) {
-            all.push(series("final law, W₁", &r.steps, &law.wasserstein, law.order.map(|o| o.order)));
+            all.push(series(
+                if law.directions > 1 { "final law, sliced W₁" } else { "final law, W₁" },
+                &r.steps,
+                &law.wasserstein,
+                law.order.map(|o| o.order),
+            ));
         }
         if !r.richardson_error.is_empty() {
             let fitted = r.richardson_steps.len().min(3);

@@ -38,5 +38,5 @@ pub use solve::{SolveReport, SolveRun, hjb_params, solve, solve_by_route};
 pub use sweep::{ExactPoint, PiFtPoint, SweepReport, SweepRow, SweepRun, sweep, sweep_problems};
 
 pub(crate) use norms::{RegionPoints, RegionSlice, worst};
-pub(crate) use pift::{ddpm_params, pift_params};
+pub(crate) use pift::{ddpm_params, pift_params, terminal_control};
 pub(crate) use rollout::initial_law_name;

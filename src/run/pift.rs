@@ -114,14 +114,19 @@ pub struct PiFtRun {
 impl PiFtRun {
     /// The limit of u_k as t_k -> T, U*(T) = s + grad r / beta, at the nodes, component by component.
     pub fn terminal_control(&self, problem: &Problem) -> Vec<f64> {
-        let (points, horizon) = (problem.grid.points(), problem.model.schedule().horizon());
-        let mut s = PointBlock::zeros(problem.dim(), points.len());
-        let mut g = PointBlock::zeros(problem.dim(), points.len());
-        problem.model.score().at(horizon).eval(points.as_points(), s.as_mut());
-        problem.model.reward().gradient(points.as_points(), g.as_mut());
-        let beta = problem.model.kl_weight().at(horizon);
-        s.data().iter().zip(g.data()).map(|(s, g)| s + g / beta).collect()
+        terminal_control(problem)
     }
+}
+
+/// U*(T) = s + grad r / beta at the nodes, component by component.
+pub(crate) fn terminal_control(problem: &Problem) -> Vec<f64> {
+    let (points, horizon) = (problem.grid.points(), problem.model.schedule().horizon());
+    let mut s = PointBlock::zeros(problem.dim(), points.len());
+    let mut g = PointBlock::zeros(problem.dim(), points.len());
+    problem.model.score().at(horizon).eval(points.as_points(), s.as_mut());
+    problem.model.reward().gradient(points.as_points(), g.as_mut());
+    let beta = problem.model.kl_weight().at(horizon);
+    s.data().iter().zip(g.data()).map(|(s, g)| s + g / beta).collect()
 }
 
 /// The chain's parameters for N = `steps`.

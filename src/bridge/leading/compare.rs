@@ -2,12 +2,12 @@
 
 use super::{LeadingError, LeadingErrorParams};
 use crate::bridge::order::octave_orders;
-use crate::bridge::reference::Reference;
 use crate::bridge::report::BridgeReport;
+use crate::bridge::slices::Slices;
 use crate::bridge::sweep::Sweep;
 use crate::problem::Problem;
 use crate::run::{Progress, RegionPoints, RegionSlice, RunError, SliceError, ddpm_params, pift_params};
-use hjbridge_model::{Region, TensorGrid};
+use hjbridge_model::{PointBlock, TensorGrid};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -67,13 +67,13 @@ const MEMORY: usize = 1 << 30;
 /// W and C of the problem, with their section begun in the report, or the reason there why there is none.
 pub(in crate::bridge) fn predict(
     problem: &Problem,
-    reference: &Reference,
+    slices: &mut Slices<'_>,
     report: &mut BridgeReport,
     progress: &dyn Progress,
 ) -> Option<LeadingError> {
     let start = std::time::Instant::now();
     progress.begin("leading error", 1);
-    let predicted = leading_error(problem, reference);
+    let predicted = leading_error(problem, slices);
     progress.end();
     match predicted {
         Ok(leading) => {
@@ -88,14 +88,16 @@ pub(in crate::bridge) fn predict(
     }
 }
 
-fn leading_error(problem: &Problem, reference: &Reference) -> Result<LeadingError, RunError> {
+fn leading_error(problem: &Problem, slices: &mut Slices<'_>) -> Result<LeadingError, RunError> {
     let (d, n) = (problem.dim(), problem.grid.len());
-    let axes = problem.grid.axes();
-    let everywhere = Region::new(axes.iter().map(|a| a.lower()).collect(), axes.iter().map(|a| a.upper()).collect())?;
-    let everywhere = RegionPoints::new(&problem.grid, &everywhere)?;
-    let control = |t: f64| match reference.exact() {
-        Some(exact) => Ok(everywhere.exact(exact, t).control),
-        None => Ok(reference.hjb_slice(problem, &everywhere, t)?.control),
+    let levels = (MEMORY / (8 * n * (3 * d + 3))).clamp(32, LEVELS);
+    let times = LeadingError::level_times(problem.model.schedule().horizon(), levels);
+    let optimal = slices.at(&times)?;
+    let control = |t: f64| {
+        let level = times.partition_point(|s| *s < t).min(levels);
+        let mut u = PointBlock::zeros(d, n);
+        u.data_mut().copy_from_slice(&optimal[level].control);
+        Ok(u)
     };
     LeadingError::new(&LeadingErrorParams {
         model: &problem.model,
@@ -104,7 +106,7 @@ fn leading_error(problem: &Problem, reference: &Reference) -> Result<LeadingErro
         bellman: pift_params(problem, false).bellman,
         control: &control,
         exact_score: problem.network.is_none(),
-        levels: (MEMORY / (8 * n * (3 * d + 3))).clamp(32, LEVELS),
+        levels,
     })
 }
 
@@ -124,12 +126,12 @@ impl LeadingErrorReport {
         sweep: &Sweep,
         region: &RegionPoints,
         grid: &TensorGrid,
-        reference: impl Fn(f64) -> Result<RegionSlice, RunError> + Sync,
+        reference: impl Fn(usize, f64) -> Result<RegionSlice, RunError> + Sync,
     ) -> Result<Vec<SliceError>, RunError> {
         let h = leading.horizon() / sweep.steps as f64;
         let compared = (0..sweep.times.len()).into_par_iter().map(|k| {
             let (t, value, control) = (sweep.times[k], &sweep.values[k], &sweep.controls[k]);
-            let mut reference = reference(t)?;
+            let mut reference = reference(k, t)?;
             let measured = region.errors(&reference, t, value, control);
             let (w, c) = leading.at(t)?;
             let shift = region.restrict(&w, &c);

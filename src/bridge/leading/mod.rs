@@ -47,7 +47,7 @@ pub struct LeadingErrorParams<'a> {
     pub chain: DdpmParams,
     /// The mean-shift or the soft Bellman step.
     pub bellman: BellmanKind,
-    /// U* at the nodes at any time.
+    /// U* at the nodes at the times of [`LeadingError::level_times`].
     pub control: &'a ControlAt<'a>,
     /// Whether the score is exact, the gradient of log p_{T-t} for a noised law p; derivatives of it in time and of order two in
     /// space are not needed then.
@@ -91,8 +91,7 @@ impl LeadingError {
             )));
         }
         let horizon = params.model.schedule().horizon();
-        let times: Vec<f64> =
-            (0..=levels).map(|j| if j == levels { horizon } else { horizon * j as f64 / levels as f64 }).collect();
+        let times = Self::level_times(horizon, levels);
         let source = Source::new(params)?;
         let slices = times.par_iter().map(|&t| source.at(t)).collect::<Result<Vec<Slice>, _>>()?;
         // |W| <= int sup |tau|; the mean over the nodes instead of the sup, which is at the far corners
@@ -112,6 +111,12 @@ impl LeadingError {
         let solution = ValueFunction::new(grid.clone(), grid.dim(), times, values, explicit)?;
         let like = CubicSpline::new(grid.clone(), &vec![0.0; grid.len()], Extrapolation::Linear)?;
         Ok(LeadingError { solution, model: params.model.clone(), chain: params.chain, like })
+    }
+
+    /// The equal levels of time at which U* is asked for.
+    pub fn level_times(horizon: f64, levels: usize) -> Vec<f64> {
+        let step = horizon / levels as f64;
+        (0..=levels).map(|j| if j == levels { horizon } else { j as f64 * step }).collect()
     }
 
     /// T.
