@@ -76,6 +76,10 @@ impl OwnParts {
 /// What the total may be of the time error.
 const SHARE: f64 = 0.1;
 
+/// Own errors below this part of the size of the objective, or this, are not refined, however small the time error: a chain without
+/// any (the soft step with the variance of a Gaussian law) would ask for it in vain.
+const NEGLIGIBLE: f64 = 1e-7;
+
 /// Most node-steps of all sweeps together that a refinement may ask for.
 const MOST_NODE_STEPS: f64 = 3e7;
 
@@ -101,20 +105,10 @@ impl OwnErrors {
             (Some(_), _) => (Some(0.0), Some(0.0)),
             (None, change) => change.unzip(),
         };
-        progress.note("own errors");
-        let half = thinned(&problem.grid).map(Arc::new);
-        let quarter = half.as_ref().and_then(|g| thinned(g)).map(Arc::new);
-        if let (Some(half), Some(quarter)) = (half, quarter) {
-            let on = |grid: &Arc<TensorGrid>, quadrature: usize| {
-                let mut coarse = problem.clone();
-                coarse.grid = grid.clone();
-                coarse.file.pift.quadrature_nodes = Some(quadrature);
-                Sweep::run(&coarse, sweep.steps, &Silent)
-            };
-            let at_half = on(&half, nodes)?;
-            let first = distance(problem, (&problem.grid, sweep), (&half, &at_half))?;
-            let second = distance(problem, (&half, &at_half), (&quarter, &on(&quarter, nodes)?))?;
-            let doubled = distance(problem, (&half, &on(&half, 2 * nodes)?), (&half, &at_half))?;
+        progress.begin(&format!("own errors, N = {}", sweep.steps), 1);
+        let coarser = on_coarser_grids(problem, sweep, nodes);
+        progress.end();
+        if let Some([first, second, doubled]) = coarser? {
             value.add_space(first.0, second.0);
             control.add_space(first.1, second.1);
             (value.quadrature, control.quadrature) = (Some(doubled.0), Some(doubled.1));
@@ -131,7 +125,7 @@ impl OwnErrors {
     /// The part to be made smaller: that which is the largest over its time error.
     fn largest(&self) -> &'static str {
         let parts = |p: &OwnParts| {
-            let scale = p.ratio_to_time_error / p.total;
+            let scale = if p.total > 0.0 { p.ratio_to_time_error / p.total } else { 0.0 };
             [
                 ("spatial", p.spatial.unwrap_or(0.0) * scale),
                 ("quadrature", p.quadrature.unwrap_or(0.0) * scale),
@@ -160,12 +154,11 @@ fn refined(problem: &Problem, own: &OwnErrors, steps: &[usize]) -> Result<(Probl
         "inner" if finer.file.pift.iterations.is_some() => {
             return Err("the number of inner iterations is fixed by the problem".into());
         }
+        "inner" if finer.file.pift.stop == StopSpec::BelowStep => {
+            return Err("the inner iteration stops below the square of the step, as the problem asks".into());
+        }
         "inner" => {
-            finer.file.pift.tolerance = match finer.file.pift.stop {
-                StopSpec::Tolerance => 1e-2 * finer.file.pift.tolerance,
-                StopSpec::BelowStep => 1e-6,
-            };
-            finer.file.pift.stop = StopSpec::Tolerance;
+            finer.file.pift.tolerance *= 1e-2;
             if finer.file.pift.tolerance < 1e-14 {
                 return Err("the inner iteration is at rounding level".into());
             }
@@ -201,7 +194,9 @@ pub fn bridge_refined(problem: &Problem, steps: &[usize], progress: &dyn Progres
     loop {
         let mut run = bridge(&problem, steps, progress)?;
         let ratio = |o: &OwnErrors| o.value.ratio_to_time_error.max(o.control.ratio_to_time_error);
-        let worst = run.report.own_errors.iter().filter(|o| !o.small()).max_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+        let size = run.report.objective.iter().fold(1.0, |m: f64, j| m.max(j.abs()));
+        let counts = |o: &&OwnErrors| !o.small() && o.value.total.max(o.control.total) > NEGLIGIBLE * size;
+        let worst = run.report.own_errors.iter().filter(counts).max_by(|a, b| ratio(a).total_cmp(&ratio(b)));
         let next = match worst {
             Some(worst) if run.failure.is_none() => refined(&problem, worst, steps),
             _ => {
@@ -222,6 +217,26 @@ pub fn bridge_refined(problem: &Problem, steps: &[usize], progress: &dyn Progres
             }
         }
     }
+}
+
+/// Changes of V and of u from the grid to half of its nodes, from there to a quarter, and from doubled quadrature nodes on the half
+/// grid; `None` where the grid is too small for that.
+fn on_coarser_grids(problem: &Problem, sweep: &Sweep, quadrature: usize) -> Result<Option<[(f64, f64); 3]>, RunError> {
+    let half = thinned(&problem.grid).map(Arc::new);
+    let quarter = half.as_ref().and_then(|g| thinned(g)).map(Arc::new);
+    let (Some(half), Some(quarter)) = (half, quarter) else { return Ok(None) };
+    let on = |grid: &Arc<TensorGrid>, quadrature: usize| {
+        let mut coarse = problem.clone();
+        coarse.grid = grid.clone();
+        coarse.file.pift.quadrature_nodes = Some(quadrature);
+        Sweep::run(&coarse, sweep.steps, &Silent)
+    };
+    let at_half = on(&half, quadrature)?;
+    Ok(Some([
+        distance(problem, (&problem.grid, sweep), (&half, &at_half))?,
+        distance(problem, (&half, &at_half), (&quarter, &on(&quarter, quadrature)?))?,
+        distance(problem, (&half, &on(&half, 2 * quadrature)?), (&half, &at_half))?,
+    ]))
 }
 
 /// Bounds on the error of V and of u that the inner iteration leaves.

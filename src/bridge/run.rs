@@ -109,7 +109,14 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
             break;
         };
         match OwnErrors::of(problem, &sweep, &reference, (worst_value.error, worst_control.error), progress) {
-            Ok(own) => report.own_errors.push(own),
+            Ok(own) => {
+                if own.value.spatial.is_none() {
+                    report
+                        .own_errors_notes
+                        .push(format!("N = {n}: fewer than 33 nodes along an axis: no estimate of the grid's error"));
+                }
+                report.own_errors.push(own);
+            }
             Err(e) => report.own_errors_notes.push(format!("N = {n}: on a coarser grid: {e}")),
         }
         report.value_error.push(worst_value.error);
