@@ -1,7 +1,9 @@
 //! Section `bridge` of the report.
 
 use super::final_law::FinalLawReport;
-use super::order::{OrderFit, fit_order, octave_orders};
+use super::leading::LeadingErrorReport;
+use super::order::{OrderFit, OrderStudy, RichardsonTable, fit_order, octave_orders};
+use super::own_errors::OwnErrors;
 use crate::problem::Problem;
 use crate::run::{SolveReport, SupError, initial_law_name};
 use serde::Serialize;
@@ -71,6 +73,33 @@ pub struct BridgeReport {
     pub final_law_missing: Option<String>,
     /// Wall time for each N in seconds: PI-FT alone.
     pub seconds: Vec<f64>,
+    /// The orders with their uncertainty and their limit.
+    pub orders: BridgeOrders,
+    /// V_N at t = 0, extrapolated.
+    pub richardson_table: RichardsonTable,
+    /// The predicted leading error.
+    pub leading_error: Option<LeadingErrorReport>,
+    /// Why there is none.
+    pub leading_error_missing: Option<String>,
+    /// The bridge's own errors.
+    pub own_errors: Vec<OwnErrors>,
+    /// What could not be estimated of them or made smaller, and why.
+    pub own_errors_notes: Vec<String>,
+    /// What was refined for them.
+    pub refinements: Vec<String>,
+}
+
+/// The orders of the errors in the report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct BridgeOrders {
+    /// Of `value_error`.
+    pub value: OrderStudy,
+    /// Of `control_error`.
+    pub control: OrderStudy,
+    /// Of `richardson_error`.
+    pub richardson: OrderStudy,
+    /// Of the Wasserstein distance of the final laws, where it is there.
+    pub final_law: Option<OrderStudy>,
 }
 
 /// Errors at every t_k of one N, over the comparison box.
@@ -138,6 +167,13 @@ impl BridgeReport {
             final_law: None,
             final_law_missing: None,
             seconds: Vec::new(),
+            orders: BridgeOrders::default(),
+            richardson_table: RichardsonTable::default(),
+            leading_error: None,
+            leading_error_missing: None,
+            own_errors: Vec::new(),
+            own_errors_notes: Vec::new(),
+            refinements: Vec::new(),
         }
     }
 
@@ -156,5 +192,14 @@ impl BridgeReport {
         if let Some(law) = &mut self.final_law {
             law.finish(&self.steps);
         }
+        if let Some(leading) = &mut self.leading_error {
+            leading.finish(&self.steps);
+        }
+        self.orders = BridgeOrders {
+            value: OrderStudy::new(&self.steps, &self.value_error),
+            control: OrderStudy::new(&self.steps, &self.control_error),
+            richardson: OrderStudy::new(&self.richardson_steps, &self.richardson_error),
+            final_law: self.final_law.as_ref().map(|law| OrderStudy::new(&self.steps, &law.wasserstein)),
+        };
     }
 }

@@ -3,6 +3,9 @@
 use super::chain_law::chain_law;
 use super::final_law::Targets;
 use super::in_sde::loss;
+use super::leading::predict;
+use super::order::RichardsonTable;
+use super::own_errors::OwnErrors;
 use super::reference::{Reference, common_steps};
 use super::report::{BridgeReport, ErrorsByTime};
 use super::slices::{GridSlice, Slices};
@@ -75,6 +78,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
     report.reference_description = reference.description.clone();
     report.against_hjb.hjb_error = reference.change.or(report.against_hjb.hjb_error);
     report.final_law = targets.as_ref().map(|t| t.report(problem));
+    let leading = predict(problem, &mut slices, &mut report, progress);
     let (mut sweeps, mut chain_density, mut failure) = (Vec::new(), None, None);
     let mut at_zero: Vec<(usize, Vec<f64>)> = Vec::new();
     for &n in steps {
@@ -88,8 +92,12 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
         };
         let hjb = sweep.errors(&region, |t| reference.hjb_slice(problem, &region, t))?;
         let optimal = slices.at(&sweep.times)?;
-        let slice = |t| slices.on(&region, t);
-        let errors = sweep.errors(&region, slice)?;
+        let errors = match (&leading, &mut report.leading_error) {
+            (Some(leading), Some(section)) => {
+                section.add(leading, &sweep, &region, &problem.grid, |_, t| slices.on(&region, t))?
+            }
+            _ => sweep.errors(&region, |t| slices.on(&region, t))?,
+        };
         let value = |e: &[SliceError]| worst(&problem.grid, e.iter().map(|e| (e.t, e.value)));
         // a step without noise has no control to compare
         let control = |e: &[SliceError]| {
@@ -101,6 +109,17 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
                 Some(RunError::Unsupported(format!("N = {n}: the chain has no step with noise, so there is nothing to control")));
             break;
         };
+        match OwnErrors::of(problem, &sweep, &reference, (worst_value.error, worst_control.error), progress) {
+            Ok(own) => {
+                if own.value.spatial.is_none() {
+                    report
+                        .own_errors_notes
+                        .push(format!("N = {n}: fewer than 33 nodes along an axis: no estimate of the grid's error"));
+                }
+                report.own_errors.push(own);
+            }
+            Err(e) => report.own_errors_notes.push(format!("N = {n}: on a coarser grid: {e}")),
+        }
         report.value_error.push(worst_value.error);
         report.value_error_at.push(worst_value);
         report.control_error.push(worst_control.error);
@@ -148,6 +167,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
             break;
         }
     }
+    report.richardson_table = RichardsonTable::new(&at_zero, &initial.value);
     report.finish();
     let continuous_density = targets.map(|t| t.continuous.density);
     Ok(BridgeRun { report, solve: solve_report, hjb: reference.hjb, sweeps, chain_density, continuous_density, failure })

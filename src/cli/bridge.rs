@@ -1,13 +1,15 @@
 //! `bridge`: PI-FT against the continuous solution for a list of N.
 
 use super::common::{Session, shown_order};
-use crate::bridge::bridge;
+use crate::bridge::{BridgeReport, OrderStudy, OwnErrors, bridge_refined};
 use crate::report::draw;
 use crate::run::RunError;
 
-pub(super) fn run(session: &Session) -> Result<(), RunError> {
+pub(super) fn run(mut session: Session) -> Result<(), RunError> {
     let problem = &session.problem;
-    let run = bridge(problem, &problem.file.bridge_steps, &session.bars)?;
+    let (refined, run) = bridge_refined(problem, &problem.file.bridge_steps, &session.bars)?;
+    session.problem = refined;
+    let problem = &session.problem;
     let solution = &run.hjb.solution;
     let slices = session.write_slices(solution.times(), |k| solution.value(k), |k| &run.hjb.controls[k])?;
     let mut report = session.report();
@@ -37,6 +39,7 @@ pub(super) fn run(session: &Session) -> Result<(), RunError> {
         shown_order(r.order_control),
         shown_order(r.richardson_order)
     ));
+    summary.extend(beside(r));
     if let Some(law) = r.final_law.as_ref().filter(|l| !l.wasserstein.is_empty()) {
         let last = law.wasserstein.len() - 1;
         summary.push(format!(
@@ -85,4 +88,46 @@ pub(super) fn run(session: &Session) -> Result<(), RunError> {
     report.bridge = Some(run.report);
     report.solve = Some(run.solve);
     session.finish(report, run.failure, &summary)
+}
+
+/// What there is beside the errors measured: their limit, their prediction, the errors of the measurement.
+fn beside(r: &BridgeReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    let study = |s: &OrderStudy| {
+        let band = s.fit.and_then(|f| f.half_width_95).map_or(String::new(), |w| format!(" ± {w:.2}"));
+        let from = s.asymptotic_from.map_or("not asymptotic yet".into(), |n| format!("asymptotic from N = {n}"));
+        s.limit.map(|p| format!("{p:.2} ({from}; fitted {}{band})", shown_order(s.fit.map(|f| f.order))))
+    };
+    if let (Some(v), Some(u)) = (study(&r.orders.value), study(&r.orders.control)) {
+        lines.push(format!("  order in the limit: V {v}, U {u}"));
+    }
+    if let (Some(l), Some(n)) = (&r.leading_error, r.steps.last()) {
+        let last = |a: &[f64]| a.last().copied().unwrap_or(f64::NAN);
+        let order = |a: &[Option<f64>]| shown_order(a.last().copied().flatten());
+        lines.push(format!(
+            "  leading error predicted at N = {n}: V {:.3e} (measured/predicted {:.3}), U {:.3e} ({:.3}); without it V {:.1e} (order {}), U {:.1e} ({})",
+            last(&l.value_predicted),
+            last(&l.value_ratio),
+            last(&l.control_predicted),
+            last(&l.control_ratio),
+            last(&l.value_corrected),
+            order(&l.value_corrected_orders),
+            last(&l.control_corrected),
+            order(&l.control_corrected_orders),
+        ));
+    }
+    if let Some(missing) = &r.leading_error_missing {
+        lines.push(format!("  no prediction of the leading error: {missing}"));
+    }
+    let largest = |f: &dyn Fn(&OwnErrors) -> f64| r.own_errors.iter().map(f).fold(0.0, f64::max);
+    if !r.own_errors.is_empty() {
+        lines.push(format!(
+            "  own errors (grid, quadrature, inner iteration, reference): at most {:.2} % of the error of V, {:.2} % of that of U",
+            100.0 * largest(&|o| o.value.ratio_to_time_error),
+            100.0 * largest(&|o| o.control.ratio_to_time_error)
+        ));
+    }
+    lines.extend(r.refinements.iter().map(|what| format!("  refined for the {what}")));
+    lines.extend(r.own_errors_notes.iter().map(|note| format!("  {note}")));
+    lines
 }

@@ -191,7 +191,7 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
             Command::Rollout(args) => rollout::run(&session, args),
             Command::Sweep(args) => sweep::run(&session, args),
             Command::Pift(args) => pift::run(&session, args),
-            Command::Bridge(_) => bridge::run(&session),
+            Command::Bridge(_) => bridge::run(session),
         }
     };
     let Some(threads) = options.threads else { return work() };

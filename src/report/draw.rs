@@ -324,6 +324,7 @@ pub fn bridge(problem: &Problem, run: &BridgeRun, directory: &Path) -> Drawn {
         };
         drawn.push(save(&figure, directory, "bridge")?);
     }
+    drawn.extend(super::draw_leading::figures(problem, r, directory)?);
     let labels: Vec<String> = r.steps.iter().map(|n| format!("N = {n}")).collect();
     // a curve and its bound for each N is too much: the bound is drawn for the smallest N only
     let arrays: Vec<(Vec<f64>, Vec<f64>, Vec<f64>)> = run

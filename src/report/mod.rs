@@ -46,6 +46,7 @@ pub mod draw;
 pub mod draw_certify;
 pub mod draw_controlled;
 mod draw_final_law;
+mod draw_leading;
 mod draw_marks;
 pub mod draw_parametric;
 mod draw_plane;

@@ -97,6 +97,11 @@ impl RegionPoints {
         SliceError { t, value: self.largest(gap_v), control: self.largest(gap_u) }
     }
 
+    /// Largest value over the region; a NaN wins.
+    pub fn largest_of(&self, f: impl Fn(usize) -> f64) -> f64 {
+        self.largest(f).0
+    }
+
     /// Largest value over the region and its node; a NaN wins.
     pub fn largest(&self, f: impl Fn(usize) -> f64) -> (f64, usize) {
         let mut best = (f64::NEG_INFINITY, self.nodes[0]);
