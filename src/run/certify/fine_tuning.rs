@@ -126,8 +126,7 @@ pub fn certify(
         reached_interval: None,
     };
     let parts = along_paths(&model, policy.feedback(), Some(optimum), &params, &mut verdict, &mut notes, progress)?;
-    let identity = computed(&loss).map(|l| (l.value, "loss_equation"));
-    notes.extend(verdict.conclude(1.0, identity));
+    notes.extend(verdict.conclude(1.0, computed(&loss)));
     let (times, gap) = match (loss, &j) {
         (Some(loss), _) => (loss.times, loss.values),
         (None, Some(j)) => {
