@@ -58,6 +58,10 @@ pub use hjbridge_rollout as rollout;
 pub mod bridge;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod prelude;
 pub mod problem;
 pub mod report;
 pub mod run;
+mod solve_builder;
+
+pub use solve_builder::{Solution, Solve};
