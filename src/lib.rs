@@ -58,6 +58,7 @@ pub use hjbridge_rollout as rollout;
 pub mod bridge;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod guide;
 pub mod prelude;
 pub mod problem;
 pub mod report;
