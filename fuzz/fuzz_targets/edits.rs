@@ -2,7 +2,7 @@
 #![no_main]
 
 use hjbridge_fuzz::{problems, resolve, solve_if_tiny};
-use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
+use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use std::sync::OnceLock;
