@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     std::fs::write(directory.join("data.csv"), bytes).expect("a temporary file");
     let file = ProblemFile::parse(PROBLEM, Path::new("p.json")).expect("a problem");
     match Problem::resolve(file, &directory) {
-        Ok(problem) => assert!(problem.model.prior().dim() == 1),
+        Ok(problem) => assert!(problem.dim() == 1),
         Err(e) => assert!(!e.to_string().is_empty()),
     }
 });

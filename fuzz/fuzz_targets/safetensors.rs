@@ -2,7 +2,7 @@
 #![no_main]
 
 use hjbridge::model::network::{Network, NetworkParams};
-use hjbridge::model::{Feedback, NetworkScore, PointBlock, Schedule, VectorField};
+use hjbridge::model::{Feedback, NetworkScore, PointBlock, Schedule};
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 
 use hjbridge::model::network::{Network, NetworkParams};
 use hjbridge::model::{Formula, PointBlock};
-use hjbridge::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, ProblemFile, SampledProblem, line_of};
+use hjbridge::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, ProblemFile, SampledProblem};
 use hjbridge::rollout::RunState;
 use hjbridge::rollout::reduce::SummaryReducer;
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn collection() -> &'static [Value] {
     })
 }
 
-/// Whether the text is a problem; if not, the error has words and its field a place.
+/// Whether the text is a problem; if not, the error has words.
 fn read(text: &str) -> bool {
     let outcome = AnyProblemFile::parse(text, Path::new("p.json")).and_then(|file| match file {
         AnyProblemFile::FineTuning(f) if f.grid.is_absent() => SampledProblem::resolve(*f, &root()).map(|_| ()),
@@ -44,9 +44,6 @@ fn read(text: &str) -> bool {
     });
     let Err(e) = outcome else { return true };
     assert!(!e.to_string().is_empty());
-    if let Some(field) = hjbridge::run::RunError::from(e).field() {
-        let _ = line_of(text, field);
-    }
     false
 }
 
@@ -94,7 +91,7 @@ fn strange() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_problem_of_the_collection_with_some_values_replaced(
