@@ -34,6 +34,10 @@ pub(super) trait OnGrid: Subject {
     fn grid(&self) -> &TensorGrid;
     /// Components of the control.
     fn control_dim(&self) -> usize;
+    /// Center and scale of the coordinates, where they are standardised data.
+    fn units(&self) -> Option<[Vec<f64>; 2]> {
+        None
+    }
 }
 
 impl Subject for Problem {
@@ -60,6 +64,9 @@ impl OnGrid for Problem {
     }
     fn control_dim(&self) -> usize {
         self.dim()
+    }
+    fn units(&self) -> Option<[Vec<f64>; 2]> {
+        self.data.as_ref().map(|data| [data.map.center.clone(), data.map.scale.clone()])
     }
 }
 
@@ -188,7 +195,8 @@ impl<P: OnGrid> Session<P> {
         control: impl Fn(usize) -> &'f [f64],
     ) -> Result<Slices<'f>, RunError> {
         self.claim()?;
-        let slices = Slices::thin(self.problem.control_dim(), self.slices, times, value, control);
+        let mut slices = Slices::thin(self.problem.control_dim(), self.slices, times, value, control);
+        slices.units = self.problem.units();
         if self.writes() {
             slices.write(self.problem.grid(), &self.out.path().join(SOLUTION))?;
         }

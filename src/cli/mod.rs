@@ -22,6 +22,7 @@ use crate::run::RunError;
 use clap::{Args, Parser, Subcommand};
 use common::Session;
 use hjbridge_rollout::Ranks;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -88,6 +89,29 @@ struct Options {
 
 fn at_least_two(text: &str) -> Result<usize, String> {
     text.parse::<usize>().map_err(|e| e.to_string()).and_then(|n| if n < 2 { Err("at least 2".into()) } else { Ok(n) })
+}
+
+/// Do what the program does with these arguments (`["solve", "problem.json", "--out", "here", "--quiet"]`), in this process.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let out = std::env::temp_dir().join(format!("hjbridge-doc-{}", std::process::id()));
+/// let problem = concat!(env!("CARGO_MANIFEST_DIR"), "/data/problems/mixture_1d.json");
+/// hjbridge::cli::run(["solve", problem, "--nodes", "101", "--steps", "64", "--quiet", "--out", out.to_str().unwrap()])?;
+/// let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("report.json"))?)?;
+/// assert_eq!(report["complete"], true);
+/// # std::fs::remove_dir_all(&out)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Arguments that the program does not take ([`RunError::Unsupported`], with the program's words, those of `--help` among
+/// them); what the command returns.
+pub fn run<S: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = S>) -> Result<(), RunError> {
+    let arguments = std::iter::once(OsString::from("hjbridge")).chain(arguments.into_iter().map(Into::into));
+    let cli = Cli::try_parse_from(arguments).map_err(|e| RunError::Unsupported(e.to_string()))?;
+    dispatch(&cli.command, &ranks::start()?)
 }
 
 /// Run the program on the process's arguments.

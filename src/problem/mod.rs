@@ -12,6 +12,7 @@ mod any;
 mod classifier;
 mod controlled;
 pub mod controlled_spec;
+mod data_file;
 mod error;
 mod formula_text;
 mod grid;

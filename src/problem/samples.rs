@@ -1,5 +1,6 @@
 //! Columns of a CSV file with a header.
 
+use super::data_file::text_of;
 use super::error::ProblemError;
 use std::path::Path;
 
@@ -11,8 +12,7 @@ pub fn read_columns(path: &Path, columns: &[String]) -> Result<Vec<Vec<f64>>, Pr
     if columns.is_empty() {
         return Err(ProblemError::invalid("prior.columns", "[]", "at least one column name"));
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| ProblemError::invalid("prior.file", path.display(), format!("cannot be read: {e}")))?;
+    let text = text_of("prior.file", path)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let bad_csv = |row: usize, e: &csv::Error| ProblemError::Data {
         path: path.into(),

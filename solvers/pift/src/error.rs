@@ -106,3 +106,28 @@ impl PiFtError {
         PiFtError::Invalid { field: field.into(), value: value.to_string(), allowed: allowed.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parametric::ParametricError;
+    use crate::{Ddpm, DdpmParams};
+    use hjbridge_model::{FineTuning, GaussianMixture, Reward};
+
+    #[test]
+    fn errors_of_parameters_and_of_other_crates_keep_their_words() {
+        let problem = FineTuning::builder()
+            .prior(GaussianMixture::standard_normal(1).unwrap())
+            .reward(Reward::linear(vec![1.0], 0.0).unwrap())
+            .build()
+            .unwrap();
+        let invalid = Ddpm::new(&problem, DdpmParams { steps: 0, ..Default::default() }).err().unwrap();
+        assert!(matches!(&invalid, PiFtError::Invalid { field, .. } if field.contains("steps")), "{invalid:?}");
+        let model = || ModelError::invalid("grid", "[]", "an axis");
+        assert_eq!(PiFtError::from(model()).to_string(), "grid = []: an axis");
+        assert_eq!(ParametricError::from(model()).to_string(), "grid = []: an axis");
+        assert_eq!(ParametricError::from(invalid.clone()), ParametricError::Chain(invalid.clone()));
+        assert_eq!(ParametricError::from(invalid.clone()).to_string(), invalid.to_string());
+        assert_eq!(ParametricError::invalid("paths", 1, "at least 2").to_string(), "paths = 1: at least 2");
+    }
+}
