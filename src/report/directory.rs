@@ -17,11 +17,17 @@ pub const PATHS: &str = "paths.npz";
 /// Name of the table of a sweep.
 pub const SWEEP: &str = "sweep.csv";
 
+/// The table of a benchmark.
+pub const BENCHMARK: &str = "benchmark.csv";
+
+/// The same with orders and findings, to be read.
+pub const BENCHMARK_PAGE: &str = "benchmark.md";
+
 /// The name of a training that can be resumed.
 pub const TRAINING: &str = "training.json";
 
 /// Stems of all figures that a command may draw.
-const FIGURES: [&str; 14] = [
+const FIGURES: [&str; 15] = [
     "value_and_control",
     "value_profiles",
     "control_profiles",
@@ -36,6 +42,7 @@ const FIGURES: [&str; 14] = [
     "sweep_pift",
     "bridge",
     "sweep",
+    "benchmark",
 ];
 
 /// A directory that takes the files of one run.
@@ -113,7 +120,7 @@ impl OutputDirectory {
 /// Names of all files but the report.
 fn targets() -> impl Iterator<Item = String> {
     let figures = FIGURES.iter().flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.png")]);
-    [SOLUTION, PATHS, SWEEP, TRAINING].map(String::from).into_iter().chain(figures)
+    [SOLUTION, PATHS, SWEEP, TRAINING, BENCHMARK, BENCHMARK_PAGE].map(String::from).into_iter().chain(figures)
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl Levels {
 }
 
 impl SpaceSpec {
-    fn scheme(self) -> Space {
+    pub(crate) fn scheme(self) -> Space {
         match self {
             SpaceSpec::Upwind => Space::Upwind,
             SpaceSpec::Hybrid => Space::Hybrid,
@@ -134,7 +134,7 @@ impl SpaceSpec {
 }
 
 impl TimeSpec {
-    fn scheme(self) -> Time {
+    pub(crate) fn scheme(self) -> Time {
         match self {
             TimeSpec::ImplicitEuler => Time::ImplicitEuler,
             TimeSpec::CrankNicolson => Time::CrankNicolson,
