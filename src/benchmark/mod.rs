@@ -182,7 +182,7 @@ fn measure(reference: &Reference<'_>, outcome: &Outcome) -> Result<BenchmarkRow,
     let errors = (0..outcome.times.len())
         .into_par_iter()
         .map(|k| {
-            let mut exact = reference.at(outcome.times[k], &region.points)?;
+            let mut exact = reference.at_nodes(outcome.times[k], &outcome.grid, &region)?;
             let no_control = outcome.controls.is_empty();
             if no_control {
                 exact.control = PointBlock::zeros(0, region.nodes.len());

@@ -59,6 +59,25 @@ impl<'a> Reference<'a> {
         self.subject
     }
 
+    /// V and v at time t on nodes of a grid. A reference on a grid that has these nodes, at one of its own times, is read off.
+    pub fn at_nodes(&self, t: f64, grid: &TensorGrid, nodes: &RegionPoints) -> Result<RegionSlice, RunError> {
+        let Source::Solved(solution) = &self.source else { return self.at(t, &nodes.points) };
+        let level = solution.times().iter().position(|s| (s - t).abs() < 1e-12);
+        let (Some(k), Some(strides)) = (level, strides(solution.grid(), grid)) else { return self.at(t, &nodes.points) };
+        let mut index = vec![0; grid.dim()];
+        let mut twin = |node: usize| -> usize {
+            grid.multi_index(node, &mut index);
+            index.iter().zip(&strides).map(|(i, s)| i * s).sum()
+        };
+        let twins: Vec<usize> = nodes.nodes.iter().map(|&node| twin(node)).collect();
+        let (n, v, u) = (solution.grid().len(), solution.value(k), solution.control(k));
+        let mut control = PointBlock::zeros(solution.control_dim(), twins.len());
+        for i in 0..solution.control_dim() {
+            control.as_mut().coord_mut(i).iter_mut().zip(&twins).for_each(|(c, j)| *c = u[i * n + j]);
+        }
+        Ok(RegionSlice { value: twins.iter().map(|&j| v[j]).collect(), control })
+    }
+
     /// V and v at time t.
     pub fn at(&self, t: f64, x: &PointBlock) -> Result<RegionSlice, RunError> {
         let mut value = vec![0.0; x.len()];
@@ -91,6 +110,17 @@ impl<'a> Reference<'a> {
         }
         Ok(RegionSlice { value, control })
     }
+}
+
+/// How far apart in `fine` the nodes of `coarse` are along each axis, when they are among them.
+fn strides(fine: &TensorGrid, coarse: &TensorGrid) -> Option<Vec<usize>> {
+    let axes = fine.axes().iter().zip(coarse.axes()).zip(fine.strides());
+    axes.map(|((f, c), stride)| {
+        let (cells, parts) = (f.len() - 1, c.len() - 1);
+        let same = f.lower() == c.lower() && f.upper() == c.upper() && cells.is_multiple_of(parts);
+        same.then_some(stride * (cells / parts))
+    })
+    .collect()
 }
 
 fn formulas(p: &ControlledProblem) -> bool {
@@ -152,17 +182,17 @@ pub(super) fn high_order(
 pub(super) struct ReferenceFeedback<'a> {
     reference: &'a Reference<'a>,
     grid: Arc<TensorGrid>,
-    points: PointBlock,
+    nodes: RegionPoints,
 }
 
 impl<'a> ReferenceFeedback<'a> {
     pub fn new(reference: &'a Reference<'a>, grid: Arc<TensorGrid>) -> Self {
-        let points = grid.points();
-        ReferenceFeedback { reference, grid, points }
+        let nodes = RegionPoints { nodes: (0..grid.len()).collect(), points: grid.points() };
+        ReferenceFeedback { reference, grid, nodes }
     }
 
     fn splines(&self, t: f64) -> Result<Vec<CubicSpline>, RunError> {
-        let control = self.reference.at(t, &self.points)?.control;
+        let control = self.reference.at_nodes(t, &self.grid, &self.nodes)?.control;
         let spline = |k: usize| Ok(CubicSpline::new(self.grid.clone(), control.coord(k), Extrapolation::Linear)?);
         (0..control.dim()).map(spline).collect()
     }

@@ -127,7 +127,11 @@ impl Method {
                 let kernel = if spec.kernel == KernelSpec::Soft { ", soft" } else { "" };
                 format!("PI-FT {variance}{alpha}{kernel}")
             }
-            Method::Hjb { time, .. } => format!("HJB {}", time.scheme().name()),
+            Method::Hjb { time, .. } => match time {
+                TimeSpec::ImplicitEuler => "HJB implicit Euler".into(),
+                TimeSpec::CrankNicolson => "HJB Crank-Nicolson".into(),
+                TimeSpec::TrBdf2 => "HJB TR-BDF2".into(),
+            },
             Method::HighOrder(integrator) => match integrator {
                 IntegratorSpec::Rkc => "HJB order 8, RKC".into(),
                 IntegratorSpec::Bdf => "HJB order 8, BDF".into(),
