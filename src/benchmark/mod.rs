@@ -265,3 +265,68 @@ fn orders(rows: &[BenchmarkRow]) -> Option<MethodOrders> {
         final_law: fit(&|r| r.final_law_error, &|_| 0.0),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Silent;
+
+    #[test]
+    fn an_interrupted_suite_keeps_its_rows() {
+        let text = r#"{"name": "lq", "problem": "../problems/lq_1d.json", "steps": [4, 8, 16], "quick_steps": [4, 8],
+            "hjb": {"nodes": [65], "schemes": ["implicit_euler", "tr_bdf2"]}}"#;
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/benchmarks/x.json");
+        let suite = [Benchmark::resolve(serde_json::from_str(text).unwrap(), &path).unwrap()];
+        let interrupt = AtomicBool::new(false);
+        let mut seen = 0;
+        let report = benchmark(&suite, false, &interrupt, &Silent, &mut |rows| {
+            seen = rows.len();
+            interrupt.store(rows.len() == 2, Ordering::Relaxed);
+            Ok(())
+        })
+        .unwrap();
+        assert!(report.interrupted && report.rows.len() == 2 && seen == 2);
+        assert!(markdown(&report).contains("Interrupted"));
+        interrupt.store(true, Ordering::Relaxed);
+        let report = benchmark(&suite, false, &interrupt, &Silent, &mut |_| Ok(())).unwrap();
+        assert!(report.interrupted && report.rows.is_empty());
+    }
+
+    #[test]
+    fn floors_keep_rows_out_of_the_fit() {
+        let row = |steps: usize, value_error: f64| BenchmarkRow {
+            steps,
+            value_error,
+            value_floor: Some(1e-6),
+            ..BenchmarkRow::default()
+        };
+        // order 2 down to the floor, which would drag the slope
+        let rows = [row(8, 6.4e-4), row(16, 1.6e-4), row(32, 4e-5), row(64, 1e-5), row(128, 2.7e-6), row(256, 1.1e-6)];
+        let order = orders(&rows).unwrap().value.unwrap();
+        assert!((order.order - 2.0).abs() < 1e-12, "{order:?}");
+    }
+
+    #[test]
+    fn the_fastest_run_below_each_target_is_found() {
+        let row = |family, steps, value_error, seconds| BenchmarkRow {
+            problem: "p".into(),
+            family,
+            steps,
+            value_error,
+            seconds,
+            ..BenchmarkRow::default()
+        };
+        let problem = BenchmarkProblem {
+            name: "p".into(),
+            description: None,
+            reference: String::new(),
+            reference_value_error: 0.0,
+            reference_control_error: 0.0,
+            objective: None,
+        };
+        let rows = [row("hjb", 8, 5e-3, 0.1), row("hjb", 16, 9e-4, 0.4), row("hjb", 32, 8e-4, 0.2), row("policy", 1, 0.0, 0.0)];
+        let found = table::cheapest(&[problem], &rows);
+        let steps: Vec<Option<usize>> = found.iter().map(|c| c.steps).collect();
+        assert_eq!(steps, [Some(8), Some(32), None, None]);
+    }
+}

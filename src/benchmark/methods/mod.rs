@@ -46,7 +46,7 @@ impl Family {
 pub(super) enum Method {
     Chain(PiFtSpec),
     Hjb { time: TimeSpec, space: SpaceSpec },
-    HighOrder(IntegratorSpec),
+    HighOrder { integrator: IntegratorSpec, levels: usize },
     Policy { scheme: SchemeName, quadrature: usize, extrapolation: Extrapolation },
 }
 
@@ -91,7 +91,9 @@ impl Method {
         if let Some(spec) = &file.high_order {
             let kept = if quick { spec.tolerances.len().min(2) } else { spec.tolerances.len() };
             let sizes: Vec<Size> = spec.tolerances[..kept].iter().map(|t| Size::Tolerance(*t)).collect();
-            all.extend(spec.integrators.iter().map(|i| (Method::HighOrder(*i), spec.nodes.clone(), sizes.clone())));
+            let levels = steps.last().copied().unwrap_or(1);
+            let method = |i: &IntegratorSpec| Method::HighOrder { integrator: *i, levels };
+            all.extend(spec.integrators.iter().map(|i| (method(i), spec.nodes.clone(), sizes.clone())));
         }
         if let Some(spec) = &file.policies {
             let method = |scheme: &SchemeName| Method::Policy {
@@ -108,7 +110,7 @@ impl Method {
         match self {
             Method::Chain(_) => Family::Chain,
             Method::Hjb { .. } => Family::Hjb,
-            Method::HighOrder(_) => Family::HighOrder,
+            Method::HighOrder { .. } => Family::HighOrder,
             Method::Policy { .. } => Family::Policy,
         }
     }
@@ -132,7 +134,7 @@ impl Method {
                 TimeSpec::CrankNicolson => "HJB Crank-Nicolson".into(),
                 TimeSpec::TrBdf2 => "HJB TR-BDF2".into(),
             },
-            Method::HighOrder(integrator) => match integrator {
+            Method::HighOrder { integrator, .. } => match integrator {
                 IntegratorSpec::Rkc => "HJB order 8, RKC".into(),
                 IntegratorSpec::Bdf => "HJB order 8, BDF".into(),
                 IntegratorSpec::Esdirk => "HJB order 8, ESDIRK".into(),
@@ -154,7 +156,7 @@ impl Method {
             // splines of order 4
             Method::Chain(_) | Method::Policy { .. } => 15.0,
             // next to the faces the order is lower: the distance itself
-            Method::HighOrder(_) => 1.0,
+            Method::HighOrder { .. } => 1.0,
         }
     }
 
@@ -166,8 +168,8 @@ impl Method {
         size: Size,
     ) -> Result<Outcome, RunError> {
         match (self, size) {
-            (Method::HighOrder(integrator), Size::Tolerance(tolerance)) => {
-                high_order::solve(subject, grid, integrator.integrator(), tolerance)
+            (Method::HighOrder { integrator, levels }, Size::Tolerance(tolerance)) => {
+                high_order::solve(subject, grid, integrator.integrator(), tolerance, *levels)
             }
             (Method::Chain(spec), Size::Steps(n)) => chain::solve(subject.fine_tuning()?, spec, grid, n),
             (Method::Hjb { time, space }, Size::Steps(n)) => hjb::solve(subject, grid, (space.scheme(), time.scheme()), n),
@@ -179,8 +181,8 @@ impl Method {
     }
 }
 
-/// Runs shorter than this are timed three times, of which the shortest counts.
-const SHORT: f64 = 0.05;
+/// Runs shorter than this, in seconds, are timed three times, of which the shortest counts.
+const SHORT: f64 = 0.2;
 
 /// A result and its seconds.
 fn timed<T>(mut run: impl FnMut() -> Result<T, RunError>) -> Result<(T, f64), RunError> {
