@@ -161,7 +161,8 @@ pub fn benchmark(
                 progress.advance(done);
             }
             if let Some((size, outcome)) = finest {
-                let floors = floors(&method, &reference, &outcome, size);
+                let space = floors(&method, &reference, &outcome, size);
+                let floors = space.map_or([None; 3], |space| table::capped(space, &report.rows[first..]));
                 report.rows[first..].iter_mut().for_each(|row| row.set_floors(floors, reference.errors));
                 on_row(&report.rows)?;
                 report.orders.extend(orders(&report.rows[first..]));

@@ -42,13 +42,22 @@ pub struct BenchmarkRow {
 }
 
 impl BenchmarkRow {
-    /// Note the errors in space, where they are known, and those of the reference.
-    pub(super) fn set_floors(&mut self, space: Option<(f64, f64, f64)>, reference: (f64, f64)) {
+    /// Note what does not fall with the step, when all sizes of the method are done.
+    pub(super) fn set_floors(&mut self, floors: [Option<f64>; 3], reference: (f64, f64)) {
         self.reference_error = reference.0;
-        self.value_floor = space.map(|s| s.0 + reference.0);
-        self.control_floor = self.control_error.and(space).map(|s| s.1 + reference.1);
-        self.objective_floor = self.objective_error.and(space).map(|s| s.2 + reference.0);
+        self.value_floor = floors[0].map(|f| f + reference.0);
+        self.control_floor = floors[1].map(|f| f + reference.1);
+        self.objective_floor = floors[2].map(|f| f + reference.0);
     }
+}
+
+/// Errors in space, of V, control and objective, as estimated, but no more than the smallest errors that were measured: where the coarser of
+/// the two grids is far too coarse, the estimate says too much.
+pub(super) fn capped(space: (f64, f64, f64), rows: &[BenchmarkRow]) -> [Option<f64>; 3] {
+    let least = |error: fn(&BenchmarkRow) -> Option<f64>| rows.iter().filter_map(error).reduce(f64::min);
+    let errors: [fn(&BenchmarkRow) -> Option<f64>; 3] = [|r| Some(r.value_error), |r| r.control_error, |r| r.objective_error];
+    let [value, control, objective] = errors.map(least);
+    [value.map(|e| e.min(space.0)), control.map(|e| e.min(space.1)), objective.map(|e| e.min(space.2))]
 }
 
 /// Orders of a method on a problem, fitted on its last three N whose errors are well above their floors.

@@ -162,3 +162,43 @@ impl ErrorPanels<'_> {
         panel.axes(canvas, false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::figure::to_svg;
+
+    fn row(title: &str, error: f64) -> ErrorRow<'_> {
+        let series = |label, group, seconds: &[f64]| ErrorSeries {
+            label,
+            group,
+            member: 0,
+            steps: vec![8.0, 16.0],
+            seconds: seconds.to_vec(),
+            errors: vec![error, 0.5 * error],
+        };
+        ErrorRow { title, series: vec![series("implicit", 1, &[0.1, 0.2]), series("Euler", 3, &[])], floor: None }
+    }
+
+    #[test]
+    fn every_method_is_named_once_and_every_problem_has_its_title() {
+        for count in [1, 2, 5] {
+            let titles: Vec<String> = (0..count).map(|i| format!("problem {i}")).collect();
+            let rows: Vec<ErrorRow<'_>> = titles.iter().map(|t| row(t, 0.1)).collect();
+            let (svg, notes) = to_svg(&ErrorPanels { title: "errors", y_label: "error", rows: &rows }).unwrap();
+            for text in ["implicit", "Euler"].into_iter().chain(titles.iter().map(String::as_str)) {
+                assert_eq!(svg.matches(&format!("{text}\n")).count(), 1, "{text} with {count} rows");
+            }
+            // the policy has no seconds: one panel more than there are problems with them
+            assert_eq!(svg.matches("seconds\n").count(), count);
+            assert!(notes.is_empty(), "{notes:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_positive_is_refused() {
+        let rows = [row("p", f64::NAN)];
+        let page = ErrorPanels { title: "errors", y_label: "error", rows: &rows };
+        assert!(matches!(to_svg(&page), Err(ReportError::Empty { .. })));
+    }
+}
