@@ -7,10 +7,6 @@ use crate::run::RunError;
 
 pub(super) fn run(session: &Session) -> Result<(), RunError> {
     let problem = &session.problem;
-    if problem.network.is_some() {
-        let what = "bridge measures orders against an exact solution, which a network has not; solve and pift take it";
-        return Err(RunError::Unsupported(what.into()));
-    }
     let run = bridge(problem, &problem.file.bridge_steps, &session.bars)?;
     let solution = &run.hjb.solution;
     let slices = session.write_slices(solution.times(), |k| solution.value(k), |k| &run.hjb.controls[k])?;
@@ -44,13 +40,35 @@ pub(super) fn run(session: &Session) -> Result<(), RunError> {
     if let Some(law) = r.final_law.as_ref().filter(|l| !l.wasserstein.is_empty()) {
         let last = law.wasserstein.len() - 1;
         summary.push(format!(
-            "  final law at N = {}: W1 to the continuous one {:.2e} (order {}), mean {:.4} against {:.4}",
+            "  final law at N = {}: {} to the continuous one {:.2e} (order {}), KL {:.1e} (order {})",
             r.steps[last],
+            if law.directions > 1 { "sliced W1" } else { "W1" },
             law.wasserstein[last],
             shown_order(law.order.map(|o| o.order)),
-            law.mean[last],
-            law.continuous_mean
+            law.relative_entropy[last],
+            shown_order(law.relative_entropy_order.map(|o| o.order)),
         ));
+    }
+    if let Some(law) = r.final_law.as_ref().filter(|l| !l.mean.is_empty()) {
+        let last = law.mean.len() - 1;
+        let shown = |m: &[f64]| m.iter().map(|m| format!("{m:.4}")).collect::<Vec<_>>().join(", ");
+        summary.push(format!(
+            "  its mean {} against {} (order {}), covariance off by {:.2e} (order {})",
+            shown(&law.mean[last]),
+            shown(&law.continuous_mean),
+            shown_order(law.moment_orders[0].map(|o| o.order)),
+            law.covariance_error[last],
+            shown_order(law.moment_orders[1].map(|o| o.order)),
+        ));
+    }
+    if let (Some(lost), Some(in_chain), Some(in_sde)) = (r.suboptimality.last(), r.objective.last(), r.objective_in_sde.last()) {
+        summary.push(format!(
+            "  objective: {in_chain:.6} in the chain; the policy held in continuous time {in_sde:.6}, {lost:.2e} below the optimum (order {})",
+            shown_order(r.suboptimality_order.map(|o| o.order))
+        ));
+    }
+    if let Some(missing) = &r.suboptimality_missing {
+        summary.push(format!("  no objective in continuous time: {missing}"));
     }
     if let Some(missing) = &r.final_law_missing {
         summary.push(format!("  no final law: {missing}"));
@@ -61,7 +79,7 @@ pub(super) fn run(session: &Session) -> Result<(), RunError> {
         summary.push(format!(
             "  mean of {}: data {mean:.2}, fine-tuned {:.2}",
             problem.axis_label(0),
-            center + scale * law.continuous_mean
+            center + scale * law.continuous_mean[0]
         ));
     }
     report.bridge = Some(run.report);

@@ -493,6 +493,8 @@ pub struct PiFtSpec {
     pub iterations: Option<usize>,
     /// Gauss-Hermite nodes in each direction; absent: chosen by an error estimate.
     pub quadrature_nodes: Option<usize>,
+    /// Where the times t_k lie.
+    pub time_grid: TimeGridSpec,
 }
 
 impl Default for PiFtSpec {
@@ -506,8 +508,23 @@ impl Default for PiFtSpec {
             tolerance: 1e-10,
             iterations: None,
             quadrature_nodes: None,
+            time_grid: TimeGridSpec::default(),
         }
     }
+}
+
+/// Where the times t_k of the chain lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum TimeGridSpec {
+    /// Equal steps.
+    #[default]
+    Uniform,
+    /// Equal steps in the logarithm of the signal-to-noise ratio, cut off at T/1000 from the data.
+    LogSnr,
+    /// Steps that shrink linearly towards the data.
+    Quadratic,
 }
 
 /// a_k from the schedule.

@@ -14,6 +14,9 @@ pub const SOLUTION: &str = "solution.npz";
 /// Name of the saved paths.
 pub const PATHS: &str = "paths.npz";
 
+/// Name of the fields of a certificate.
+pub const CERTIFY: &str = "certify.npz";
+
 /// Name of the table of a sweep.
 pub const SWEEP: &str = "sweep.csv";
 
@@ -27,7 +30,7 @@ pub const BENCHMARK_PAGE: &str = "benchmark.md";
 pub const TRAINING: &str = "training.json";
 
 /// Stems of all figures that a command may draw.
-const FIGURES: [&str; 15] = [
+const FIGURES: [&str; 17] = [
     "value_and_control",
     "value_profiles",
     "control_profiles",
@@ -43,6 +46,8 @@ const FIGURES: [&str; 15] = [
     "bridge",
     "sweep",
     "benchmark",
+    "certify_loss",
+    "certify_gap",
 ];
 
 /// A directory that takes the files of one run.
@@ -120,7 +125,8 @@ impl OutputDirectory {
 /// Names of all files but the report.
 fn targets() -> impl Iterator<Item = String> {
     let figures = FIGURES.iter().flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.png")]);
-    [SOLUTION, PATHS, SWEEP, TRAINING, BENCHMARK, BENCHMARK_PAGE].map(String::from).into_iter().chain(figures)
+    let data = [SOLUTION, PATHS, CERTIFY, SWEEP, TRAINING, BENCHMARK, BENCHMARK_PAGE];
+    data.map(String::from).into_iter().chain(figures)
 }
 
 #[cfg(test)]

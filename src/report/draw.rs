@@ -300,7 +300,12 @@ pub fn bridge(problem: &Problem, run: &BridgeRun, directory: &Path) -> Drawn {
             series("value V, all tₖ", &r.steps, &r.value_error, r.order_value),
         ];
         if let Some(law) = r.final_law.as_ref().filter(|l| l.wasserstein.len() == r.steps.len()) {
-            all.push(series("final law, W₁", &r.steps, &law.wasserstein, law.order.map(|o| o.order)));
+            all.push(series(
+                if law.directions > 1 { "final law, sliced W₁" } else { "final law, W₁" },
+                &r.steps,
+                &law.wasserstein,
+                law.order.map(|o| o.order),
+            ));
         }
         if !r.richardson_error.is_empty() {
             let fitted = r.richardson_steps.len().min(3);
@@ -350,5 +355,6 @@ pub fn bridge(problem: &Problem, run: &BridgeRun, directory: &Path) -> Drawn {
     let chain = run.chain_density.as_ref().map(|d| (label.as_str(), d.as_slice()));
     let extra: Vec<(&str, &[f64])> = reachable.into_iter().chain(chain).collect();
     drawn.extend(densities(problem, "Where the fine-tuned chain ends", &extra, None, directory)?);
+    drawn.extend(super::draw_final_law::final_laws(problem, run, directory)?);
     Ok(drawn)
 }

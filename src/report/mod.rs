@@ -44,7 +44,9 @@ mod directory;
 mod document;
 pub mod draw;
 pub mod draw_benchmark;
+pub mod draw_certify;
 pub mod draw_controlled;
+mod draw_final_law;
 mod draw_marks;
 pub mod draw_parametric;
 mod draw_plane;
@@ -57,7 +59,7 @@ mod saved_paths;
 mod slices;
 mod table;
 
-pub use directory::{BENCHMARK, BENCHMARK_PAGE, OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
+pub use directory::{BENCHMARK, BENCHMARK_PAGE, CERTIFY, OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
 pub use document::{FORMAT, Report};
 pub use error::ReportError;
 pub use npz::NpzFile;

@@ -4,12 +4,12 @@ use super::norms::{RegionPoints, SupError, worst};
 use super::reference_chain::{ReferenceChain, reference_chain};
 use super::{Progress, RunError, SliceError, initial_mean};
 use crate::problem::Problem;
-use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, PiFtSpec, StopSpec, VarianceSpec};
+use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, PiFtSpec, StopSpec, TimeGridSpec, VarianceSpec};
 use hjbridge_model::exact::{ClosedForm, DiscreteLq, DiscreteStep, closed_form};
 use hjbridge_model::{Extrapolation, FineTuning, Interpolation, PointBlock, ScalarField};
 use hjbridge_pift::{
     AlphaRule, BellmanKind, Ddpm, DdpmParams, DdpmParts, Inner, InnerRule, PiFt, PiFtParams, QuadratureInfo, RewardInfo,
-    StepInfo, Storage, VarianceRule,
+    StepInfo, Storage, TimeGrid, VarianceRule,
 };
 use serde::Serialize;
 
@@ -114,14 +114,19 @@ pub struct PiFtRun {
 impl PiFtRun {
     /// The limit of u_k as t_k -> T, U*(T) = s + grad r / beta, at the nodes, component by component.
     pub fn terminal_control(&self, problem: &Problem) -> Vec<f64> {
-        let (points, horizon) = (problem.grid.points(), problem.model.schedule().horizon());
-        let mut s = PointBlock::zeros(problem.dim(), points.len());
-        let mut g = PointBlock::zeros(problem.dim(), points.len());
-        problem.model.score().at(horizon).eval(points.as_points(), s.as_mut());
-        problem.model.reward().gradient(points.as_points(), g.as_mut());
-        let beta = problem.model.kl_weight().at(horizon);
-        s.data().iter().zip(g.data()).map(|(s, g)| s + g / beta).collect()
+        terminal_control(problem)
     }
+}
+
+/// U*(T) = s + grad r / beta at the nodes, component by component.
+pub(crate) fn terminal_control(problem: &Problem) -> Vec<f64> {
+    let (points, horizon) = (problem.grid.points(), problem.model.schedule().horizon());
+    let mut s = PointBlock::zeros(problem.dim(), points.len());
+    let mut g = PointBlock::zeros(problem.dim(), points.len());
+    problem.model.score().at(horizon).eval(points.as_points(), s.as_mut());
+    problem.model.reward().gradient(points.as_points(), g.as_mut());
+    let beta = problem.model.kl_weight().at(horizon);
+    s.data().iter().zip(g.data()).map(|(s, g)| s + g / beta).collect()
 }
 
 /// The chain's parameters for N = `steps`.
@@ -133,6 +138,11 @@ pub(crate) fn ddpm_params(problem: &Problem, steps: usize) -> DdpmParams {
 pub(crate) fn chain_params(pift: &PiFtSpec, model: &FineTuning, steps: usize) -> DdpmParams {
     DdpmParams {
         steps,
+        time_grid: match pift.time_grid {
+            TimeGridSpec::Uniform => TimeGrid::Uniform,
+            TimeGridSpec::LogSnr => TimeGrid::LogSnr,
+            TimeGridSpec::Quadratic => TimeGrid::Quadratic,
+        },
         alpha: match pift.alpha {
             AlphaSpec::ExpIntegral => AlphaRule::ExpIntegral,
             AlphaSpec::Linear => AlphaRule::Linear,

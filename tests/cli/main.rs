@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod benchmark;
+mod certify;
 mod commands;
 mod controlled;
 mod controlled_exit;

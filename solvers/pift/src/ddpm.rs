@@ -1,6 +1,6 @@
 //! The discrete chain that a pre-trained denoising model runs and that PI-FT controls.
 //!
-//! Generation order k = 0..N-1, h = T/N, t_k = k h:
+//! Generation order k = 0..N-1, times 0 = t_0 < ... < t_N = T (t_k = k T/N unless another [`TimeGrid`] is chosen):
 //!
 //! ```text
 //!   Y_{k+1} = (Y_k + (1 - a_k) U_k) / sqrt(a_k) + sig_k W_k,      pre-trained  U_k = s(t_k, Y_k),
@@ -17,6 +17,7 @@
 
 use crate::error::PiFtError;
 use crate::rules::{AlphaRule, VarianceRule, variances};
+use crate::time_grid::TimeGrid;
 use hjbridge_model::{Feedback, FineTuning, Points, PointsMut, ScalarField, VectorField};
 use serde::{Deserialize, Serialize};
 
@@ -30,11 +31,13 @@ pub struct DdpmParams {
     pub alpha: AlphaRule,
     /// Rule for sig_k^2.
     pub variance: VarianceRule,
+    /// Where the t_k lie.
+    pub time_grid: TimeGrid,
 }
 
 impl Default for DdpmParams {
     fn default() -> Self {
-        DdpmParams { steps: 64, alpha: AlphaRule::default(), variance: VarianceRule::default() }
+        DdpmParams { steps: 64, alpha: AlphaRule::default(), variance: VarianceRule::default(), time_grid: TimeGrid::default() }
     }
 }
 
@@ -108,14 +111,13 @@ impl<'a> Ddpm<'a> {
         if reward.dim() != dim {
             return Err(PiFtError::invalid("reward.dim", reward.dim(), format!("{dim}, the dimension of the score")));
         }
-        let h = horizon / n as f64;
-        let times: Vec<f64> = (0..=n).map(|k| if k == n { horizon } else { k as f64 * h }).collect();
+        let times = params.time_grid.times(n, horizon, integral);
         let mut alpha = Vec::with_capacity(n);
         let mut kl = Vec::with_capacity(n);
         for k in 0..n {
             let (rule, a) = match params.alpha {
                 AlphaRule::ExpIntegral => ("exp(-int b)", (-integral(times[k], times[k + 1])).exp()),
-                AlphaRule::Linear => ("1 - b h", 1.0 - rate(times[k]) * h),
+                AlphaRule::Linear => ("1 - b h", 1.0 - rate(times[k]) * (times[k + 1] - times[k])),
             };
             if !(a > 0.0 && a < 1.0) {
                 return Err(PiFtError::invalid(format!("alpha[{k}]"), a, format!("{rule} in (0, 1): b > 0, and steps enough")));
@@ -151,9 +153,9 @@ impl<'a> Ddpm<'a> {
         self.horizon
     }
 
-    /// h = T/N.
-    pub fn step_size(&self) -> f64 {
-        self.horizon / self.steps() as f64
+    /// The longest t_{k+1} - t_k.
+    pub fn longest_step(&self) -> f64 {
+        self.times.windows(2).fold(0.0, |h, t| h.max(t[1] - t[0]))
     }
 
     /// t_0, ..., t_N.
@@ -323,7 +325,7 @@ mod tests {
         let n = 9;
         let abar = |k: usize| (-integral(k as f64 * 2.0 / n as f64, 2.0)).exp();
         let compare = |variance, formula: &dyn Fn(usize, f64) -> f64| {
-            chain(DdpmParams { steps: n, alpha: AlphaRule::ExpIntegral, variance }, |c| {
+            chain(DdpmParams { steps: n, variance, ..Default::default() }, |c| {
                 let c = c.unwrap();
                 for k in 0..n {
                     let expected = formula(k, c.alphas()[k]);

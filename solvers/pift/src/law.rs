@@ -9,7 +9,7 @@
 //! with the trapezoid rule in y and kernels cut at some sigma. For a smooth density that vanishes at both ends the rule converges
 //! faster than any power once the spacing is below the noise, so mass is kept to 1e-8 and better with spacing <= sig_k; the mass is
 //! never rescaled but watched, and losing it is an error. O(nodes) sources times O(sig_k / spacing) targets per step.
-//! In several dimensions simulate the chain instead.
+//! In several dimensions, for steps without noise and for grids coarser than the noise there is [`crate::GridLaw`].
 
 use crate::ddpm::Ddpm;
 use crate::error::PiFtError;
@@ -34,6 +34,18 @@ pub struct ChainLawParams {
 impl Default for ChainLawParams {
     fn default() -> Self {
         ChainLawParams { truncation: 9.0, mass_tolerance: 1e-6 }
+    }
+}
+
+impl ChainLawParams {
+    pub(crate) fn check(self) -> Result<(), PiFtError> {
+        if !(self.truncation >= 4.0 && self.truncation.is_finite()) {
+            return Err(PiFtError::invalid("truncation", self.truncation, "at least 4 and finite"));
+        }
+        if !(self.mass_tolerance > 0.0 && self.mass_tolerance < 1.0) {
+            return Err(PiFtError::invalid("mass_tolerance", self.mass_tolerance, "between 0 and 1"));
+        }
+        Ok(())
     }
 }
 
@@ -170,22 +182,17 @@ fn push(z: &[f64], centers: &[f64], mass: &[f64], sigma: f64, truncation: f64, o
 
 fn check(ddpm: &Ddpm<'_>, grid: &TensorGrid, policy: ChainPolicy<'_>, params: ChainLawParams) -> Result<(), PiFtError> {
     if ddpm.dim() != 1 {
-        let reason = format!("the chain has dimension {}; only 1 is built, simulate the chain instead", ddpm.dim());
+        let reason = format!("the chain has dimension {}; only 1 is built here, GridLaw has up to 3", ddpm.dim());
         return Err(PiFtError::Unsupported { what: "law of the chain on a grid", reason });
     }
     if grid.dim() != 1 {
         return Err(PiFtError::invalid("grid.dim", grid.dim(), "1, the dimension of the chain"));
     }
     if let Some(k) = ddpm.variances().iter().position(|&v| v == 0.0) {
-        let reason = format!("step {k} has no noise (posterior variance); choose another variance rule");
+        let reason = format!("step {k} has no noise (posterior variance); GridLaw takes it");
         return Err(PiFtError::Unsupported { what: "law of the chain on a grid", reason });
     }
-    if !(params.truncation >= 4.0 && params.truncation.is_finite()) {
-        return Err(PiFtError::invalid("truncation", params.truncation, "at least 4 and finite"));
-    }
-    if !(params.mass_tolerance > 0.0 && params.mass_tolerance < 1.0) {
-        return Err(PiFtError::invalid("mass_tolerance", params.mass_tolerance, "between 0 and 1"));
-    }
+    params.check()?;
     match policy {
         ChainPolicy::Shifts(shifts) if shifts.len() != ddpm.steps() => {
             Err(PiFtError::invalid("shifts", shifts.len(), format!("{} slices, one per step (keep all of them)", ddpm.steps())))

@@ -8,7 +8,7 @@ mod policy;
 use super::reference::Reference;
 use super::subject::Subject;
 use super::suite::{BenchmarkFile, IntegratorSpec};
-use crate::problem::spec::{AlphaSpec, KernelSpec, PiFtSpec, SpaceSpec, TimeSpec, VarianceSpec};
+use crate::problem::spec::{AlphaSpec, KernelSpec, PiFtSpec, SpaceSpec, TimeGridSpec, TimeSpec, VarianceSpec};
 use crate::run::{RunError, SchemeName};
 use hjbridge_model::{Extrapolation, TensorGrid};
 use serde::Serialize;
@@ -127,7 +127,12 @@ impl Method {
                 };
                 let alpha = if spec.alpha == AlphaSpec::Linear { ", a=1-bh" } else { "" };
                 let kernel = if spec.kernel == KernelSpec::Soft { ", soft" } else { "" };
-                format!("PI-FT {variance}{alpha}{kernel}")
+                let times = match spec.time_grid {
+                    TimeGridSpec::Uniform => "",
+                    TimeGridSpec::LogSnr => ", log-SNR steps",
+                    TimeGridSpec::Quadratic => ", quadratic steps",
+                };
+                format!("PI-FT {variance}{alpha}{kernel}{times}")
             }
             Method::Hjb { time, .. } => match time {
                 TimeSpec::ImplicitEuler => "HJB implicit Euler".into(),

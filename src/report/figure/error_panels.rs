@@ -75,8 +75,9 @@ fn stroke(s: &ErrorSeries<'_>) -> Stroke {
     Stroke::solid(style::line_color(s.member), LINE_WIDTH).dashed(style::line_dash(s.group))
 }
 
+/// Where colours begin anew, markers are hollow.
 fn marker(s: &ErrorSeries<'_>) -> Marker {
-    Marker::of(s.group)
+    if s.member < style::COLOURS { Marker::of(s.group) } else { Marker::Ring }
 }
 
 impl Figure for ErrorPanels<'_> {

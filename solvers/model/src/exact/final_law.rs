@@ -31,13 +31,22 @@ impl FinalLaw {
     /// d > 3.
     pub fn new(problem: &FineTuning, solution: &TiltedMixture) -> Result<Self, ModelError> {
         let dim = problem.initial_law().dim();
-        let n = match dim {
+        let per_axis = match dim {
             1 => 128,
             2 => 48,
             3 => 24,
             _ => return Err(ModelError::invalid("dimension", dim, "at most 3 for tensor quadrature")),
         };
-        let (nodes, weights) = standard_normal_rule(n, dim)?;
+        FinalLaw::with_nodes(problem, solution, per_axis)
+    }
+
+    /// The same with this many quadrature nodes on each axis: nu_0/p*_T is smooth where the noise at T is nearly all, and a few
+    /// nodes are enough there.
+    ///
+    /// # Errors
+    /// No nodes, or too many.
+    pub fn with_nodes(problem: &FineTuning, solution: &TiltedMixture, per_axis: usize) -> Result<Self, ModelError> {
+        let (nodes, weights) = standard_normal_rule(per_axis, problem.initial_law().dim())?;
         let integral = problem.schedule().remaining(0.0);
         Ok(FinalLaw {
             tilted: solution.tilted().clone(),

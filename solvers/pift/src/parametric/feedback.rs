@@ -57,7 +57,7 @@ impl Feedback for PolicyFeedback<'_> {
     fn at(&self, t: f64) -> Box<dyn VectorField + '_> {
         let n = self.ddpm.steps();
         // a time that misses t_k by rounding belongs to step k
-        let tolerance = 1e-9 * self.ddpm.step_size();
+        let tolerance = 1e-12 * self.ddpm.horizon();
         let step = self.ddpm.times().partition_point(|&s| s <= t + tolerance).saturating_sub(1).min(n - 1);
         let (a, variance, beta) = (self.ddpm.alphas()[step], self.ddpm.variances()[step], self.ddpm.kl_weights()[step]);
         Box::new(PolicyAt {
