@@ -99,6 +99,7 @@ pub use hjbridge_model as model;
 pub use hjbridge_pift as pift;
 pub use hjbridge_rollout as rollout;
 
+pub mod benchmark;
 pub mod bridge;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 a numerical failure, the finished part is written; 2 bad input, nothing is written; 3 ended by the user
 //! (Ctrl-C during a simulation), what was done is written and marked partial.
 
+mod benchmark;
 mod bridge;
 mod certify;
 mod check;
@@ -52,6 +53,8 @@ enum Command {
     Pift(pift::PiftArgs),
     /// Measure how PI-FT converges to the continuous solution
     Bridge(Options),
+    /// Measure the discretisation error of every scheme on a suite of problems
+    Benchmark(benchmark::BenchmarkArgs),
     /// Say how far from optimal a policy from a file is
     Certify(certify::CertifyArgs),
 }
@@ -132,7 +135,10 @@ pub fn main() -> ExitCode {
                 common::complain(&format!("error: {}{e}", command.place(e)));
             }
             ExitCode::from(match e {
-                RunError::Interrupted { .. } | RunError::MultilevelInterrupted { .. } | RunError::Stopped { .. } => 3,
+                RunError::Interrupted { .. }
+                | RunError::MultilevelInterrupted { .. }
+                | RunError::Stopped { .. }
+                | RunError::BenchmarkInterrupted { .. } => 3,
                 e if e.is_input() => 2,
                 _ => 1,
             })
@@ -147,6 +153,7 @@ impl Command {
         let Some(field) = e.field().filter(|_| e.is_input()) else { return String::new() };
         let (path, by_flags) = match self {
             Command::Check { problem } => (problem, Vec::new()),
+            Command::Benchmark(_) => return String::new(),
             Command::Solve(o)
             | Command::Rollout(rollout_options::RolloutArgs { options: o, .. })
             | Command::Sweep(sweep::SweepArgs { options: o, .. })
@@ -180,6 +187,7 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
     }
     let (name, options): (&'static str, _) = match command {
         Command::Check { problem } => return check::run(problem),
+        Command::Benchmark(args) => return benchmark::run(args),
         Command::Solve(options) => ("solve", options),
         Command::Rollout(args) => ("rollout", &args.options),
         Command::Sweep(args) => ("sweep", &args.options),
@@ -210,7 +218,7 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         }
         let session = Session::open(name, options, file, ranks)?;
         match command {
-            Command::Check { .. } | Command::Certify(_) => Ok(()),
+            Command::Check { .. } | Command::Certify(_) | Command::Benchmark(_) => Ok(()),
             Command::Solve(_) => solve::run(&session),
             Command::Rollout(args) => rollout::run(&session, args),
             Command::Sweep(args) => sweep::run(&session, args),

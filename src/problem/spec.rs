@@ -618,7 +618,7 @@ impl ProblemFile {
 }
 
 /// Parse a file of any of our types, with line, column and field in errors.
-pub(super) fn parse_json<T: de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ProblemError> {
+pub(crate) fn parse_json<T: de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ProblemError> {
     let mut json = serde_json::Deserializer::from_str(text);
     let parse_error = |field: String, e: &serde_json::Error| {
         let full = e.to_string();

@@ -20,11 +20,17 @@ pub const CERTIFY: &str = "certify.npz";
 /// Name of the table of a sweep.
 pub const SWEEP: &str = "sweep.csv";
 
+/// The table of a benchmark.
+pub const BENCHMARK: &str = "benchmark.csv";
+
+/// The same with orders and findings, to be read.
+pub const BENCHMARK_PAGE: &str = "benchmark.md";
+
 /// The name of a training that can be resumed.
 pub const TRAINING: &str = "training.json";
 
 /// Stems of all figures that a command may draw.
-const FIGURES: [&str; 16] = [
+const FIGURES: [&str; 17] = [
     "value_and_control",
     "value_profiles",
     "control_profiles",
@@ -39,6 +45,7 @@ const FIGURES: [&str; 16] = [
     "sweep_pift",
     "bridge",
     "sweep",
+    "benchmark",
     "certify_loss",
     "certify_gap",
 ];
@@ -118,7 +125,8 @@ impl OutputDirectory {
 /// Names of all files but the report.
 fn targets() -> impl Iterator<Item = String> {
     let figures = FIGURES.iter().flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.png")]);
-    [SOLUTION, PATHS, CERTIFY, SWEEP, TRAINING].map(String::from).into_iter().chain(figures)
+    let data = [SOLUTION, PATHS, CERTIFY, SWEEP, TRAINING, BENCHMARK, BENCHMARK_PAGE];
+    data.map(String::from).into_iter().chain(figures)
 }
 
 #[cfg(test)]

@@ -64,6 +64,12 @@ pub enum RunError {
         /// Steps of all its paths.
         path_steps: f64,
     },
+    /// The user ended a benchmark.
+    #[error("interrupted after {rows} rows of the table")]
+    BenchmarkInterrupted {
+        /// Rows finished.
+        rows: usize,
+    },
     /// The multilevel run beside a rollout failed.
     #[error(
         "multilevel run from {base_steps} steps: {reason}; more steps on the coarsest level (--mlmc-base-steps) may be needed"
@@ -91,7 +97,7 @@ impl RunError {
             }
             RunError::Report(e) => matches!(e, ReportError::Invalid { .. }),
             RunError::Interrupted { .. } | RunError::Stopped { .. } | RunError::Ranks(_) | RunError::Sweep { .. } => false,
-            RunError::MultilevelInterrupted { .. } | RunError::Multilevel { .. } => false,
+            RunError::MultilevelInterrupted { .. } | RunError::Multilevel { .. } | RunError::BenchmarkInterrupted { .. } => false,
         }
     }
 

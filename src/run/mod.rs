@@ -44,4 +44,4 @@ pub use sweep::{ExactPoint, PiFtPoint, SweepReport, SweepRow, SweepRun, sweep, s
 
 pub(crate) use norms::{RegionPoints, RegionSlice, worst};
 pub(crate) use pift::{ddpm_params, pift_params, terminal_control};
-pub(crate) use rollout::initial_law_name;
+pub(crate) use rollout::{Maximised, initial_law_name};

@@ -5,6 +5,7 @@
 #![cfg(feature = "cli")]
 
 mod bad_input;
+mod benchmark;
 mod certify;
 mod commands;
 mod controlled;

@@ -8,6 +8,7 @@
 //! | [`LawMaps`] | a simulated law over two coordinates beside the exact one |
 //! | [`Densities`] | real data, prior, target and simulated final law on the line |
 //! | [`Convergence`] | error against the number of steps, with orders |
+//! | [`ErrorPanels`] | errors against steps and against cost, a row for each problem |
 //! | [`Contraction`] | observed contraction per step against its bound |
 //! | [`Bounds`] | measured quantities against their bounds, on a logarithmic axis |
 //! | [`Paths`] | sample paths and quantile bands between the initial and the final law |
@@ -28,6 +29,7 @@ mod contour;
 mod contraction;
 mod convergence;
 mod densities;
+mod error_panels;
 pub mod font;
 mod heat_map;
 mod images;
@@ -48,6 +50,7 @@ pub use bounds::{BoundSeries, Bounds};
 pub use contraction::{Contraction, ContractionSeries};
 pub use convergence::{Convergence, ConvergenceSeries};
 pub use densities::{Densities, DensityLine, Histogram};
+pub use error_panels::{ErrorPanels, ErrorRow, ErrorSeries};
 pub use heat_map::{HeatMap, ValueAndControl};
 pub use images::{ImageBlock, Images};
 pub use law_maps::LawMaps;

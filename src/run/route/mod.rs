@@ -128,7 +128,7 @@ impl Levels {
 }
 
 impl SpaceSpec {
-    fn scheme(self) -> Space {
+    pub(crate) fn scheme(self) -> Space {
         match self {
             SpaceSpec::Upwind => Space::Upwind,
             SpaceSpec::Hybrid => Space::Hybrid,
@@ -138,7 +138,7 @@ impl SpaceSpec {
 }
 
 impl TimeSpec {
-    fn scheme(self) -> Time {
+    pub(crate) fn scheme(self) -> Time {
         match self {
             TimeSpec::ImplicitEuler => Time::ImplicitEuler,
             TimeSpec::CrankNicolson => Time::CrankNicolson,
