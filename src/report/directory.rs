@@ -113,7 +113,7 @@ impl OutputDirectory {
 /// Names of all files but the report.
 fn targets() -> impl Iterator<Item = String> {
     let figures = FIGURES.iter().flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.png")]);
-    [SOLUTION, PATHS, SWEEP, TRAINING].map(String::from).into_iter().chain(figures)
+    [SOLUTION, PATHS, SWEEP, TRAINING, super::html::PAGE].map(String::from).into_iter().chain(figures)
 }
 
 #[cfg(test)]

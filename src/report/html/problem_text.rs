@@ -1,0 +1,302 @@
+//! The problem in words and formulas.
+
+use super::formula::{escape, formula};
+use serde_json::Value;
+
+/// The problem of a report: a paragraph, the formulas, a table of what is in them.
+pub fn problem_text(problem: &Value) -> String {
+    let mut page = Text { html: String::new(), problem };
+    if let Some(description) = problem["description"].as_str() {
+        page.html += &format!("<p class=\"lead\">{}</p>\n", escape(description));
+    }
+    if problem["kind"] == "controlled_diffusion" {
+        page.controlled()
+    } else {
+        page.fine_tuning()
+    }
+    page.html
+}
+
+struct Text<'a> {
+    html: String,
+    problem: &'a Value,
+}
+
+/// Any value as text: strings as they are, numbers and lists as in the file.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("({})", items.iter().map(plain).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
+/// Long lists are in the file.
+fn short(value: &Value) -> String {
+    let text = plain(value);
+    if text.chars().count() > 120 {
+        format!("{}… (see the problem file below)", text.chars().take(100).collect::<String>())
+    } else {
+        text
+    }
+}
+
+impl Text<'_> {
+    fn display(&mut self, label: &str, text: &str) {
+        self.html += &format!("<div class=\"display\"><span class=\"what\">{}</span>{}</div>\n", escape(label), formula(text));
+    }
+
+    fn open(&mut self) {
+        self.html += "<table class=\"facts\"><tbody>\n";
+    }
+
+    fn close(&mut self) {
+        self.html += "</tbody></table>\n";
+    }
+
+    /// A row of the table; `html` is ready.
+    fn row(&mut self, name: &str, html: &str) {
+        self.html += &format!("<tr><th scope=\"row\">{}</th><td>{html}</td></tr>\n", escape(name));
+    }
+
+    fn fine_tuning(&mut self) {
+        let p = self.problem;
+        self.html += &format!(
+            "<p>A diffusion model generates from noise at {} to data at {}. Its pre-trained score {} is replaced by a control {} \
+             that earns the reward {} at the end and pays for each departure from {}.</p>\n",
+            formula("t = 0"),
+            formula("t = T"),
+            formula("s"),
+            formula("U"),
+            formula("r"),
+            formula("s")
+        );
+        self.display("dynamics", "dY = [ (b/2) Y + b U ] dt + sqrt(b) dB");
+        self.display("objective", "maximise  E [ r(Y_T) - int_0^T beta (b/2) |U - s|^2 dt ]");
+        self.display(
+            "HJB equation",
+            "V_t + ( (b/2) y + b s ) · grad V + (b/2) Lap V + (b/(2 beta)) |grad V|^2 = 0,   V(T, y) = r(y)",
+        );
+        self.display("optimal control", "U = s + grad V / beta");
+        self.open();
+        self.row("horizon", &formula(&format!("T = {}", plain(&p["horizon"]))));
+        self.row("noise rate", &schedule(&p["schedule"]));
+        self.row("pre-trained model", &prior(&p["prior"]));
+        self.row("reward", &reward(&p["reward"]));
+        self.row("KL weight", &kl_weight(&p["kl_weight"]));
+        let initial = match p["initial_law"].as_str() {
+            Some("standard_normal") => "standard normal",
+            Some("noised_prior") => "the pre-trained law, noised over the horizon",
+            Some("optimal") => "the tilted law, noised over the horizon",
+            other => other.unwrap_or("-"),
+        };
+        self.row("law of the start", &escape(initial));
+        self.grid();
+        let chain = &p["pift"];
+        if chain.is_object() {
+            let name = |field: &str| short(&chain[field]).replace('_', " ");
+            let text = format!(
+                "a: {}, variance: {}, kernel: {}, inner iteration: {}",
+                name("alpha"),
+                name("variance"),
+                name("kernel"),
+                name("inner")
+            );
+            self.row("discrete chain", &escape(&text));
+        }
+        self.close();
+    }
+
+    fn controlled(&mut self) {
+        let p = self.problem;
+        let minimise = p["sense"] == "minimise";
+        let (verb, sign, bound) = if minimise { ("minimise", "+", "inf_v") } else { ("maximise", "-", "sup_v") };
+        let horizon = !p["horizon"].is_null();
+        let controls = p["controls"]["kind"].as_str().unwrap_or("free");
+        let (end, time) = if horizon { ("T", "V_t + ") } else { ("tau", "") };
+        let discounted = p["discount"].as_f64().is_some_and(|r| r != 0.0);
+        let (weight, discount) = if discounted { ("exp(-rho t) ", " - rho V") } else { ("", "") };
+        let push = if controls == "none" { "" } else { " + G v" };
+        self.display("dynamics", &format!("dX = [ f{push} ] dt + sigma dB"));
+        let cost = if controls == "none" { String::new() } else { format!(" {sign} c(v)") };
+        self.display("functional", &format!("{verb}  E [ {weight}g(X_{end}) + int_0^{end} {weight}( l{cost} ) dt ]"));
+        let hamiltonian = if controls == "none" { String::new() } else { format!(" + {bound} ( (G v) · grad V {sign} c(v) )") };
+        let equation = format!("{time}f · grad V + (1/2) tr(sigma sigma' D^2 V) + l{hamiltonian}{discount} = 0");
+        self.display("HJB equation", &equation);
+        self.open();
+        if let Some(t) = p["horizon"].as_f64() {
+            self.row("horizon", &formula(&format!("T = {t}")));
+        } else {
+            self.row("horizon", "none: the problem is stationary");
+        }
+        if let Some(parameters) = p["parameters"].as_object().filter(|m| !m.is_empty()) {
+            let all: Vec<String> = parameters.iter().map(|(name, v)| formula(&format!("{name} = {}", plain(v)))).collect();
+            self.row("parameters", &all.join(", "));
+        }
+        for (name, field, letter) in [
+            ("drift", "drift", "f"),
+            ("control matrix", "control_matrix", "G"),
+            ("noise", "diffusion", "sigma"),
+            (if minimise { "running cost" } else { "running reward" }, "running", "l"),
+            ("cost of the control", "control_cost", "c(v)"),
+            (if minimise { "terminal cost" } else { "terminal reward" }, "terminal", "g"),
+            (if minimise { "cost of stopping" } else { "reward for stopping" }, "obstacle", "psi"),
+            ("values on Dirichlet faces", "face_value", "V"),
+        ] {
+            let value = &p[field];
+            let unused = controls == "none" && field.starts_with("control");
+            if !value.is_null() && !unused {
+                let unit = if field == "control_matrix" || field == "diffusion" { identity(value) } else { "" };
+                self.row(name, &formula(&format!("{letter} = {}{unit}", short(value))));
+            }
+        }
+        if p["control_cost"].is_null() && controls != "none" {
+            let weight = &p["control_weight"];
+            let text = if weight.is_null() {
+                "c(v) = |v|^2/2".into()
+            } else {
+                format!("c(v) = v' R v/2,  R = {}{}", short(weight), identity(weight))
+            };
+            self.row("cost of the control", &formula(&text));
+        }
+        let set = match controls {
+            "free" => "free".to_string(),
+            "none" => "none".to_string(),
+            "box" => format!("between {} and {}", short(&p["controls"]["lower"]), short(&p["controls"]["upper"])),
+            "finite" => {
+                format!("{} of them: {}", p["controls"]["values"].as_array().map_or(0, Vec::len), short(&p["controls"]["values"]))
+            }
+            other => other.to_string(),
+        };
+        self.row("controls", &escape(&set));
+        if discounted {
+            self.row("discount", &formula(&format!("rho = {}", plain(&p["discount"]))));
+        }
+        let target = &p["target"];
+        if target.is_object() {
+            let level = formula(&format!("{} <= 0", plain(&target["level"])));
+            self.row(
+                "target",
+                &format!("the process ends where {level}, with {}", formula(&format!("V = {}", plain(&target["value"])))),
+            );
+        }
+        if let Some(faces) = p["faces"].as_array() {
+            let all: Vec<String> = faces.iter().map(plain).collect();
+            self.row("faces of the box", &escape(&all.join(", ")));
+        }
+        for (name, field, letter) in [("known solution", "value", "V"), ("known control", "control", "v")] {
+            if !p["exact"][field].is_null() {
+                self.row(name, &formula(&format!("{letter} = {}", plain(&p["exact"][field]))));
+            }
+        }
+        self.grid();
+        self.close();
+    }
+
+    fn grid(&mut self) {
+        let (p, grid) = (self.problem, &self.problem["grid"]);
+        if !grid.is_object() {
+            self.row("grid", "none");
+            return;
+        }
+        let list = |v: &Value| v.as_array().cloned().unwrap_or_default();
+        let (lower, upper, nodes) = (list(&grid["lower"]), list(&grid["upper"]), list(&grid["nodes"]));
+        let axis =
+            |i: usize| -> Option<String> { Some(format!("{} nodes in [{}, {}]", nodes.get(i)?, lower.get(i)?, upper.get(i)?)) };
+        let axes: Vec<String> = (0..nodes.len()).filter_map(axis).collect();
+        let stretched = if grid["stretch"].is_object() { ", stretched" } else { "" };
+        self.row("grid", &escape(&format!("{}{stretched}", axes.join(" × "))));
+        if !(p["kind"] == "controlled_diffusion" && p["horizon"].is_null()) {
+            self.row("time steps", &escape(&plain(&p["time_steps"])));
+        }
+        let region = &p["compare_on"];
+        if region.is_object() {
+            let (lower, upper) = (list(&region["lower"]), list(&region["upper"]));
+            let sides: Vec<String> = lower.iter().zip(&upper).map(|(a, b)| format!("[{a}, {b}]")).collect();
+            self.row("errors are taken over", &escape(&sides.join(" × ")));
+        }
+        if let Some(scheme) = p["scheme"].as_object().filter(|s| !s.is_empty()) {
+            let parts: Vec<String> = scheme.iter().map(|(k, v)| format!("{k}: {}", plain(v)).replace('_', " ")).collect();
+            self.row("scheme asked for", &escape(&parts.join(", ")));
+        }
+    }
+}
+
+/// A single formula stands for a multiple of the identity.
+fn identity(value: &Value) -> &'static str {
+    if value.is_array() { "" } else { "  (times the identity)" }
+}
+
+fn schedule(s: &Value) -> String {
+    match s["kind"].as_str() {
+        Some("constant") => formula(&format!("b = {}", plain(&s["b"]))),
+        Some("linear") => {
+            format!(
+                "linear: {} at the data, {} at the noise",
+                formula(&format!("b = {}", plain(&s["b_min"]))),
+                formula(&plain(&s["b_max"]))
+            )
+        }
+        Some("cosine") => format!("cosine, offset {}, at most {}", escape(&plain(&s["offset"])), formula(&plain(&s["b_max"]))),
+        Some("table") => format!("a table of {} rates", s["b"].as_array().map_or(0, Vec::len)),
+        _ => escape(&short(s)),
+    }
+}
+
+fn prior(p: &Value) -> String {
+    let vector = |v: &Value| escape(&short(v));
+    match p["kind"].as_str() {
+        Some("gaussian") => format!("normal, mean {}, covariance {}", vector(&p["mean"]), vector(&p["covariance"])),
+        Some("mixture") => format!(
+            "mixture of {} normal laws: weights {}, means {}, covariances {}",
+            p["weights"].as_array().map_or(0, Vec::len),
+            vector(&p["weights"]),
+            vector(&p["means"]),
+            vector(&p["covariances"])
+        ),
+        Some("samples") => {
+            let width = p["bandwidth"].as_f64().map_or(String::new(), |h| format!(", width {h}"));
+            let units = if p["standardize"] == false { "" } else { ", brought to mean 0 and standard deviation 1" };
+            format!("kernel density estimate{width} of the columns {} of {}{units}", vector(&p["columns"]), vector(&p["file"]))
+        }
+        Some("network") => {
+            let reference =
+                if p["reference"].is_object() { format!("; reference: {}", prior(&p["reference"])) } else { String::new() };
+            format!("a trained network, {}{reference}", vector(&p["file"]))
+        }
+        _ => vector(p),
+    }
+}
+
+fn reward(r: &Value) -> String {
+    let vector = |v: &Value| escape(&short(v));
+    let count = r["terms"].as_array().map_or(0, Vec::len);
+    match r["kind"].as_str() {
+        Some("linear") => format!("{}, q = {}, c = {}", formula("r(x) = q'x + c"), vector(&r["q"]), vector(&r["c"])),
+        Some("quadratic") => format!(
+            "{}, Q = {}, q = {}, c = {}",
+            formula("r(x) = -x'Q x/2 + q'x + c"),
+            vector(&r["Q"]),
+            vector(&r["q"]),
+            vector(&r["c"])
+        ),
+        Some("log_sum_exp") => {
+            format!("{} of {count} quadratic terms: {}", formula("r(x) = beta log sum_j exp(r_j(x)/beta)"), vector(&r["terms"]))
+        }
+        Some("bumps") => {
+            format!("{}, {count} of them: {}", formula("r(x) = sum_j h_j exp(-|x - m_j|^2/(2 w_j^2))"), vector(&r["terms"]))
+        }
+        Some("classifier") => {
+            format!("{} of class {} by the classifier {}", vector(&r["of"]), vector(&r["class"]), vector(&r["file"]))
+        }
+        _ => vector(r),
+    }
+}
+
+fn kl_weight(w: &Value) -> String {
+    match w["kind"].as_str() {
+        Some("formula") => formula(&format!("beta(t) = {}", plain(&w["beta"]))),
+        Some("table") => format!("{} by a table of {} weights", formula("beta(t)"), w["beta"].as_array().map_or(0, Vec::len)),
+        _ => formula(&format!("beta = {}", short(w))),
+    }
+}
