@@ -85,7 +85,7 @@ const widened = ([low, high], log, part = 0.05) => {
 };
 const axes = (svg, x, y, area, labels) => {
   const group = draw("g", { "aria-hidden": "true" });
-  for (const v of ticks(x.low, x.high, Math.max(2, (area.right - area.left) / 75), x.log)) {
+  for (const v of x.places ?? ticks(x.low, x.high, Math.max(2, (area.right - area.left) / 75), x.log)) {
     group.append(draw("line", { class: "gridline", x1: x(v), x2: x(v), y1: area.top, y2: area.bottom }));
     group.append(draw("text", { class: "soft", x: x(v), y: area.bottom + 16, "text-anchor": "middle" }, tickText(v)));
   }
@@ -100,6 +100,17 @@ const axes = (svg, x, y, area, labels) => {
   svg.append(group);
 };
 
+// Draw again when the width has changed, outside the observer, so that it is not asked again in the same frame.
+const whenResized = (node, render) => {
+  let width = null;
+  new ResizeObserver((entries) => {
+    const now = Math.round(entries[0].contentRect.width);
+    if (now === width) return;
+    width = now;
+    requestAnimationFrame(render);
+  }).observe(node);
+};
+
 // A diagram of `spec`: title, x_label, y_label, log_x, log_y, series of label, mark, x, y, upper, spread; y_range keeps the
 // vertical axis. Returns the element and `update(series)`.
 const lineChart = (spec) => {
@@ -109,7 +120,7 @@ const lineChart = (spec) => {
   root.append(make("h3", {}, spec.title));
   const legend = make("div", { className: "legend" });
   const toggles = make("div", { className: "toggles" });
-  const svg = draw("svg", { tabindex: 0, role: "img", "aria-label": `${spec.title}: ${spec.y_label} against ${spec.x_label}. Arrow keys read the values.` });
+  const svg = draw("svg", { class: "diagram", tabindex: 0, role: "img", "aria-label": `${spec.title}: ${spec.y_label} against ${spec.x_label}. Arrow keys read the values.` });
   root.append(legend, svg, toggles);
   let [x, y, area, series] = [null, null, null, spec.series];
   const colours = new Map();
@@ -185,6 +196,9 @@ const lineChart = (spec) => {
     x = scale(...(state.log_x ? widened(xs, true, 0.03) : xs[0] < xs[1] ? xs : widened(xs, false)), area.left, area.right, state.log_x);
     y = scale(...range, area.bottom, area.top, state.log_y);
     svg.replaceChildren();
+    // numbers of steps are marked where they are
+    const places = [...new Set(all.filter((s) => s.mark === "joined").flatMap((s) => s.x))];
+    x.places = state.log_x && places.length > 1 && places.length <= 9 ? places : null;
     axes(svg, x, y, area, [spec.x_label, spec.y_label]);
     shown().forEach((s) => svg.append(drawSeries(s)));
     svg.append(marker);
@@ -241,6 +255,6 @@ const lineChart = (spec) => {
     toggles.append(make("label", {}, box, axis === "x" ? " logarithmic horizontally" : " logarithmic vertically"));
   }
   drawLegend();
-  new ResizeObserver(render).observe(root);
+  whenResized(root, render);
   return { root, update: (next, range) => { series = next; if (range) spec.y_range = range; render(); } };
 };

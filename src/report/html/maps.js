@@ -24,7 +24,7 @@ const lookup = (nodes, count, from, to) => Array.from({ length: count }, (_, p) 
   return [i, width > 0 ? Math.min(1, Math.max(0, (v - nodes[i]) / width)) : 0];
 });
 
-// `spec`: title, x_label, y_label, value_label, x, y (nodes), square (whether to keep proportions), cursor (a vertical line).
+// `spec`: title, x_label, y_label, value_label, x, y (nodes), square (whether to keep proportions), signed (colours centred on zero).
 // `update({values, range, arrows, cursor})`: values[i * y.length + j]; arrows is a pair of such fields.
 const heatMap = (spec) => {
   const root = make("figure", { className: "figure", style: "margin:0" });
@@ -38,7 +38,7 @@ const heatMap = (spec) => {
   root.append(heading, holder);
   const [nx, ny] = [spec.x.length, spec.y.length];
   let [now, area, x, y, pixels] = [null, null, null, null, null];
-  const diverging = () => now.range[0] < 0 && now.range[1] > 0;
+  const diverging = () => spec.signed && now.range[0] < 0 && now.range[1] > 0;
   const colourRange = () => {
     const [low, high] = now.range;
     if (!diverging()) return low < high ? [low, high] : [low - 0.5, high + 0.5];
@@ -161,7 +161,7 @@ const heatMap = (spec) => {
     const clamp = (v, n) => Math.min(Math.max(v, 0), n - 1);
     read(clamp(focus[0] + step[0], nx), clamp(focus[1] + step[1], ny));
   });
-  new ResizeObserver(render).observe(root);
+  whenResized(root, render);
   return {
     root,
     update: (state) => { now = { ...now, ...state }; render(); },

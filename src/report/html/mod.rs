@@ -60,7 +60,7 @@ fn page(report: &Report, fields: Option<&Fields>) -> Result<String, serde_json::
     let rows = summary::rows(&value);
     let warnings = rows.iter().filter(|r| r.mark == summary::Mark::Warn).count();
     let name = value["problem"]["name"].as_str().unwrap_or("problem");
-    let problem = serde_json::to_string_pretty(&value["problem"])?;
+    let problem = serde_json::to_string_pretty(&report.problem)?;
     let data = |json: Result<String, serde_json::Error>| json.map(|text| text.replace('<', "\\u003c"));
     Ok(fill(&[
         ("title", &escape(&format!("{} on {name}", report.command))),
@@ -72,7 +72,7 @@ fn page(report: &Report, fields: Option<&Fields>) -> Result<String, serde_json::
         ("command", &escape(&command_line(report))),
         ("facts", &facts(report, &value)),
         ("problem", &escape(&problem)),
-        ("report", &data(serde_json::to_string(&value))?),
+        ("report", &data(serde_json::to_string(report))?),
         ("fields", &data(serde_json::to_string(&fields))?),
         ("charts", &data(serde_json::to_string(&charts))?),
         ("pictures", &data(serde_json::to_string(&pictures))?),

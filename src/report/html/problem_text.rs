@@ -22,10 +22,19 @@ struct Text<'a> {
     problem: &'a Value,
 }
 
-/// Any value as text: strings as they are, numbers and lists as in the file.
+/// All digits, without a point after whole numbers.
+fn number(x: f64) -> String {
+    if x == 0.0 || (1e-4..1e15).contains(&x.abs()) { x.to_string() } else { format!("{x:e}") }
+}
+
+/// Any value as text: strings as they are, members by their names.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Number(x) => x.as_f64().filter(|_| x.is_f64()).map_or_else(|| x.to_string(), number),
+        Value::Object(fields) => {
+            format!("({})", fields.iter().map(|(name, v)| format!("{name} = {}", plain(v))).collect::<Vec<_>>().join(", "))
+        }
         Value::Array(items) => format!("({})", items.iter().map(plain).collect::<Vec<_>>().join(", ")),
         other => other.to_string(),
     }
@@ -201,8 +210,9 @@ impl Text<'_> {
         }
         let list = |v: &Value| v.as_array().cloned().unwrap_or_default();
         let (lower, upper, nodes) = (list(&grid["lower"]), list(&grid["upper"]), list(&grid["nodes"]));
-        let axis =
-            |i: usize| -> Option<String> { Some(format!("{} nodes in [{}, {}]", nodes.get(i)?, lower.get(i)?, upper.get(i)?)) };
+        let axis = |i: usize| -> Option<String> {
+            Some(format!("{} nodes in [{}, {}]", nodes.get(i)?, plain(lower.get(i)?), plain(upper.get(i)?)))
+        };
         let axes: Vec<String> = (0..nodes.len()).filter_map(axis).collect();
         let stretched = if grid["stretch"].is_object() { ", stretched" } else { "" };
         self.row("grid", &escape(&format!("{}{stretched}", axes.join(" × "))));
@@ -212,7 +222,7 @@ impl Text<'_> {
         let region = &p["compare_on"];
         if region.is_object() {
             let (lower, upper) = (list(&region["lower"]), list(&region["upper"]));
-            let sides: Vec<String> = lower.iter().zip(&upper).map(|(a, b)| format!("[{a}, {b}]")).collect();
+            let sides: Vec<String> = lower.iter().zip(&upper).map(|(a, b)| format!("[{}, {}]", plain(a), plain(b))).collect();
             self.row("errors are taken over", &escape(&sides.join(" × ")));
         }
         if let Some(scheme) = p["scheme"].as_object().filter(|s| !s.is_empty()) {

@@ -27,10 +27,11 @@ const timeFigures = () => {
     choice.addEventListener("change", () => { view = fields.views[Number(choice.value)]; build(); });
     controls.append(choice);
   }
-  const each = make("input", { type: "checkbox" });
-  if (view.axes.length === 2 && last > 0) {
-    each.addEventListener("change", () => set(now));
-    controls.append(make("label", { className: "toggles" }, each, "colours for each time of its own"));
+  // lines are compared over time, maps are looked at one by one
+  const same = make("input", { type: "checkbox", id: "same-scale", checked: view.axes.length === 1 });
+  if (last > 0) {
+    same.addEventListener("change", () => set(now));
+    controls.append(make("label", {}, same, " same scale at all times"));
   }
   const set = (k) => {
     now = k;
@@ -67,14 +68,14 @@ const timeFigures = () => {
       grid.append(chart.root);
       updates.push((k) => {
         const series = at(k);
-        chart.update(series);
+        chart.update(series, same.checked ? range : widened(extent(series.flatMap((s) => s.y), false), false));
         if (!f.known) return;
         const far = series[0].y.reduce((m, v, i) => { const e = Math.abs(v - series[1].y[i]); return e > m ? e : m; }, 0);
         readout.textContent = `largest difference from the known solution${where(k)}: ${digits(far, 3)} (single precision)`;
       });
     }
     if (last > 0) for (const f of all) {
-      const map = heatMap({ title: `${f.label} over time`, x_label: label, y_label: view.axes[0].label, value_label: f.name, x: fields.time, y: nodes });
+      const map = heatMap({ title: `${f.label} over time`, x_label: label, y_label: view.axes[0].label, value_label: f.name, x: fields.time, y: nodes, signed: f.name !== "V" });
       map.update({ values: f.data, range: extent(f.data, false), cursor: fields.time[now] });
       grid.append(map.root);
       updates.push((k) => map.cursor(fields.time[k]));
@@ -84,16 +85,16 @@ const timeFigures = () => {
     const [a, b] = view.axes;
     const n = a.nodes.length * b.nodes.length;
     const part = (values, k) => values.subarray(k * n, (k + 1) * n);
-    const add = (title, value_label, values, arrows) => {
-      const map = heatMap({ title, x_label: a.label, y_label: b.label, value_label, x: a.nodes, y: b.nodes, square: true });
+    const add = (title, value_label, values, arrows, signed) => {
+      const map = heatMap({ title, x_label: a.label, y_label: b.label, value_label, x: a.nodes, y: b.nodes, square: true, signed });
       const whole = extent(values, false);
       const longest = arrows ? extent(values, false)[1] : 0;
       grid.append(map.root);
       updates.push((k) => {
         const shown = part(values, k);
-        const range = each.checked ? extent(shown, false) : whole;
+        const range = same.checked ? whole : extent(shown, false);
         map.root.querySelector("h3").textContent = title + where(k);
-        map.update({ values: shown, range, arrows: arrows?.map((f) => part(f.data, k)), longest: each.checked ? extent(shown, false)[1] : longest });
+        map.update({ values: shown, range, arrows: arrows?.map((f) => part(f.data, k)), longest: same.checked ? longest : range[1] });
       });
     };
     add(all[0].label, "V", all[0].data);
@@ -102,8 +103,8 @@ const timeFigures = () => {
       const length = Float32Array.from(pair[0].data, (u, i) => Math.hypot(u, pair[1].data[i]));
       const state = fields.views.length > 1 ? "in the plane, " : "";
       add(`control: ${state}length in colour, direction by arrows`, "length", length, pair);
-      all.slice(1).filter((f) => !pair.includes(f)).forEach((f) => add(f.label, f.name, f.data));
-    } else all.slice(1).forEach((f) => add(f.label, f.name, f.data));
+      all.slice(1).filter((f) => !pair.includes(f)).forEach((f) => add(f.label, f.name, f.data, null, true));
+    } else all.slice(1).forEach((f) => add(f.label, f.name, f.data, null, true));
   };
   const build = () => {
     updates.length = 0;
@@ -119,6 +120,8 @@ const timeFigures = () => {
 timeFigures();
 const lines = document.getElementById("line-figures");
 block("charts").forEach((chart) => lines.append(lineChart(chart).root));
+// what a command is about comes first
+if (report.command !== "solve" && report.command !== "rollout") document.getElementById("time-figures").before(lines);
 const pictures = document.getElementById("pictures");
 block("pictures").forEach(({ name, png }) => pictures.append(make("figure", { className: "figure" }, make("h3", {}, name), make("img", { src: `data:image/png;base64,${png}`, alt: name }))));
 if (!fields && !lines.children.length && !pictures.children.length) lines.append(make("p", { className: "hint" }, "This run has no figures."));

@@ -162,7 +162,7 @@ impl Table<'_> {
             } else {
                 format!("{formal} for smooth data")
             };
-            self.push("order seen by the certificate", number(observed), bar, mark);
+            self.push("order seen by the certificate", format!("{observed:.2}"), bar, mark);
         }
         if let Some(residual) = self.number(&p("/certificate/residual/sup")) {
             self.push("residual of the HJB equation", number(residual), "units of V per time", Mark::Plain);
