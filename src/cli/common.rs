@@ -200,7 +200,7 @@ impl<P: Subject> Session<P> {
         report.complete = false;
         report.error = Some("the run was stopped before it finished".into());
         self.out.claim(&report)?;
-        Ok(html::write(&report, None, self.out.path())?)
+        Ok(html::write(&report, &[], None, self.out.path())?)
     }
 }
 
@@ -246,7 +246,7 @@ impl<P: Subject> Session<P> {
             network.compare(report.solve.as_ref(), report.pift.as_ref());
         }
         self.out.write_report(&report)?;
-        html::write(&report, self.fields.get(), self.out.path())?;
+        html::write(&report, &report.figures, self.fields.get(), self.out.path())?;
         if !self.quiet {
             say(summary.iter());
             say(report.network.iter().map(network_line));

@@ -193,7 +193,8 @@ const lineChart = (spec) => {
     const xs = extent(all.flatMap((s) => s.x), state.log_x);
     const ys = all.flatMap((s) => [...s.y, ...(s.upper ?? []), ...(s.spread ? s.y.flatMap((v, i) => (has(v) ? [v - s.spread[i], v + s.spread[i]] : [])) : []), ...(s.mark === "bars" ? [0] : [])]);
     const range = spec.y_range && !state.log_y ? spec.y_range : widened(extent(ys, state.log_y), state.log_y);
-    x = scale(...(state.log_x ? widened(xs, true, 0.03) : xs[0] < xs[1] ? xs : widened(xs, false)), area.left, area.right, state.log_x);
+    const inset = all.some((s) => s.mark === "points" && s.x.length < 40);
+    x = scale(...(inset && !state.log_x ? widened(xs, false, 0.03) : state.log_x ? widened(xs, true, 0.03) : xs[0] < xs[1] ? xs : widened(xs, false)), area.left, area.right, state.log_x);
     y = scale(...range, area.bottom, area.top, state.log_y);
     svg.replaceChildren();
     // numbers of steps are marked where they are

@@ -159,9 +159,12 @@ impl Source<'_> {
         let views = views.iter().map(|axes| self.view(axes, &times, &kept, mask, known)).collect();
         let counts = |n: &[usize]| n.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
         let note = format!(
-            "Shown: {} of {} stored times, {} of {} nodes, in the box compare_on{}. All of them are in solution.npz.",
-            times.len(),
-            self.slices.times.len(),
+            "Shown: {}{} of {} nodes, in the box compare_on{}. All of them are in solution.npz.",
+            if self.stationary {
+                String::new()
+            } else {
+                format!("{} of {} stored times, ", times.len(), self.slices.times.len())
+            },
             counts(&kept.iter().map(Vec::len).collect::<Vec<_>>()),
             counts(self.grid.shape()),
             if d == 3 { ", on the three planes through its middle" } else { "" },

@@ -50,7 +50,7 @@ const SIGNS: [(&str, &str); 29] = [
 ];
 
 /// Names that are written upright.
-const UPRIGHT: [&str; 10] = ["tr", "sup", "inf", "E", "N", "log", "maximise", "minimise", "times", "identity"];
+const UPRIGHT: [&str; 10] = ["tr", "sup", "inf", "max", "min", "E", "N", "log", "maximise", "minimise"];
 
 /// A formula in the notation of problem files (`x_0`, `x0`, `a**b`, `a^b`, `a*b`) as an HTML element. Any text is safe.
 pub fn formula(text: &str) -> String {

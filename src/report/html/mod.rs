@@ -12,7 +12,7 @@ mod words;
 pub use fields::Fields;
 
 use super::figure::{Chart, FigureInfo};
-use super::{Report, ReportError, atomic};
+use super::{ReportError, atomic};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use formula::escape;
@@ -34,13 +34,19 @@ const DRAWN_AGAIN: [&str; 6] = ["value_and_control", "value", "value_profiles", 
 /// Largest picture that is put into the page, in bytes.
 const LARGEST_PICTURE: usize = 400_000;
 
-/// Write `report.html` into `directory`, whole or not at all; `fields` is absent where a run has no solution on a grid.
+/// Write `report.html` into `directory`, whole or not at all. `report` is what `report.json` has; `fields` is absent where a run
+/// has no solution on a grid.
 ///
 /// # Errors
 /// The file system refuses.
-pub fn write(report: &Report, fields: Option<&Fields>, directory: &Path) -> Result<(), ReportError> {
+pub fn write<T: Serialize>(
+    report: &T,
+    figures: &[FigureInfo],
+    fields: Option<&Fields>,
+    directory: &Path,
+) -> Result<(), ReportError> {
     let path = directory.join(PAGE);
-    let text = page(report, fields).map_err(|e| ReportError::io(&path, e.into()))?;
+    let text = page(report, figures, fields).map_err(|e| ReportError::io(&path, e.into()))?;
     atomic::replace(&path, |p| std::fs::write(p, &text).map_err(|e| ReportError::io(p, e)))
 }
 
@@ -52,25 +58,26 @@ struct Picture {
 }
 
 /// The page.
-fn page(report: &Report, fields: Option<&Fields>) -> Result<String, serde_json::Error> {
+fn page<T: Serialize>(report: &T, figures: &[FigureInfo], fields: Option<&Fields>) -> Result<String, serde_json::Error> {
     let value = serde_json::to_value(report)?;
-    let charts: Vec<&Chart> = report.figures.iter().flat_map(|f| &f.charts).filter(|c| !c.series.is_empty()).collect();
+    let charts: Vec<&Chart> = figures.iter().flat_map(|f| &f.charts).filter(|c| !c.series.is_empty()).collect();
     let drawn = |info: &FigureInfo| info.charts.is_empty() && !(fields.is_some() && drawn_again(info));
-    let pictures: Vec<Picture> = report.figures.iter().filter(|f| drawn(f)).filter_map(picture).collect();
+    let pictures: Vec<Picture> = figures.iter().filter(|f| drawn(f)).filter_map(picture).collect();
     let rows = summary::rows(&value);
     let warnings = rows.iter().filter(|r| r.mark == summary::Mark::Warn).count();
-    let name = value["problem"]["name"].as_str().unwrap_or("problem");
-    let problem = serde_json::to_string_pretty(&report.problem)?;
+    let command = value["command"].as_str().unwrap_or("run");
+    let title = value["problem"]["name"].as_str().map_or(command.into(), |name| format!("{command} on {name}"));
+    let problem = serde_json::to_string_pretty(&value["problem"])?;
     let data = |json: Result<String, serde_json::Error>| json.map(|text| text.replace('<', "\\u003c"));
     Ok(fill(&[
-        ("title", &escape(&format!("{} on {name}", report.command))),
+        ("title", &escape(&title)),
         ("style", STYLE),
-        ("banner", &banner(report)),
+        ("banner", &banner(&value)),
         ("problem_text", &problem_text::problem_text(&value["problem"])),
         ("verdict", &verdict(warnings)),
         ("summary", &summary::table(&rows)),
-        ("command", &escape(&command_line(report))),
-        ("facts", &facts(report, &value)),
+        ("command", &escape(&command_line(&value))),
+        ("facts", &facts(&value)),
         ("problem", &escape(&problem)),
         ("report", &data(serde_json::to_string(report))?),
         ("fields", &data(serde_json::to_string(&fields))?),
@@ -105,11 +112,11 @@ fn picture(info: &FigureInfo) -> Option<Picture> {
     Some(Picture { name: info.png.file_stem()?.to_string_lossy().replace('_', " "), png: STANDARD.encode(bytes) })
 }
 
-fn banner(report: &Report) -> String {
-    if report.complete {
+fn banner(report: &Value) -> String {
+    if report["complete"] == true {
         return String::new();
     }
-    let reason = report.error.as_deref().unwrap_or("no reason known");
+    let reason = report["error"].as_str().unwrap_or("no reason known");
     format!(
         "<div class=\"banner\" role=\"alert\"><strong>This run is not complete.</strong> {}. The page shows what was finished.</div>",
         escape(reason.trim_end_matches('.'))
@@ -125,27 +132,28 @@ fn verdict(warnings: usize) -> String {
 }
 
 /// The command as a shell would take it.
-fn command_line(report: &Report) -> String {
-    if report.invocation.is_empty() {
-        return format!("hjbridge {} problem.json", report.command);
+fn command_line(report: &Value) -> String {
+    let words: Vec<&str> = report["invocation"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if words.is_empty() {
+        let file = if report["problem"].is_object() { " problem.json" } else { "" };
+        return format!("hjbridge {}{file}", report["command"].as_str().unwrap_or_default());
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=+@%".contains(c);
-    let quoted = |word: &String| match word.is_empty() || !word.chars().all(plain) {
+    let quoted = |word: &&str| match word.is_empty() || !word.chars().all(plain) {
         true => format!("'{}'", word.replace('\'', "'\\''")),
-        false => word.clone(),
+        false => word.to_string(),
     };
-    report.invocation.iter().map(quoted).collect::<Vec<_>>().join(" ")
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-fn facts(report: &Report, value: &Value) -> String {
+fn facts(report: &Value) -> String {
     let system = format!("{}, {}", std::env::consts::OS, std::env::consts::ARCH);
-    let threads = value.pointer("/rollout/simulation/threads").and_then(Value::as_u64);
+    let threads = report.pointer("/rollout/simulation/threads").and_then(Value::as_u64);
     let threads = threads.unwrap_or(rayon::current_num_threads() as u64);
-    let seed = value.pointer("/problem/seed").map_or("-".into(), Value::to_string);
     let rows = [
-        ("program", format!("{} {}", report.program, report.version)),
-        ("format of report.json", report.format.to_string()),
-        ("seed", seed),
+        ("program", format!("hjbridge {}", report["version"].as_str().unwrap_or("-"))),
+        ("format of report.json", report["format"].to_string()),
+        ("seed", report.pointer("/problem/seed").map_or("-".into(), Value::to_string)),
         ("threads", format!("{threads} (results do not depend on it)")),
         ("system", system),
     ];
@@ -156,6 +164,7 @@ fn facts(report: &Report, value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::problem::AnyProblemFile;
+    use crate::report::Report;
 
     fn report(name: &str) -> Report {
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("data/problems").join(name)).unwrap();
@@ -167,7 +176,7 @@ mod tests {
     #[test]
     fn texts_of_the_file_cannot_become_markup() {
         for name in ["mixture_1d.json", "double_well_exit.json", "digits.json"] {
-            let html = page(&report(name), None).unwrap();
+            let html = page(&report(name), &[], None).unwrap();
             assert_eq!(html.matches("<script").count(), 6, "{name}: five blocks of data and the program");
             assert_eq!(html.matches("</script").count(), 6, "{name}");
             assert!(html.contains("alert(&#39;{{report}}&#39;)"), "{name}: nothing is filled into what was put in");
@@ -177,15 +186,16 @@ mod tests {
     #[test]
     fn an_unfinished_run_has_a_banner() {
         let mut report = report("mixture_1d.json");
-        assert!(!page(&report, None).unwrap().contains("role=\"alert\""));
+        assert!(!page(&report, &[], None).unwrap().contains("role=\"alert\""));
         (report.complete, report.error) = (false, Some("no <luck>".into()));
-        assert!(page(&report, None).unwrap().contains("no &lt;luck&gt;"));
+        assert!(page(&report, &[], None).unwrap().contains("no &lt;luck&gt;"));
     }
 
     #[test]
     fn the_command_can_be_pasted() {
         let mut report = report("mixture_1d.json");
+        assert_eq!(command_line(&serde_json::to_value(&report).unwrap()), "hjbridge solve problem.json");
         report.invocation = ["hjbridge", "solve", "my file's.json", "--nodes", "101,51"].map(String::from).into();
-        assert_eq!(command_line(&report), "hjbridge solve 'my file'\\''s.json' --nodes 101,51");
+        assert_eq!(command_line(&serde_json::to_value(&report).unwrap()), "hjbridge solve 'my file'\\''s.json' --nodes 101,51");
     }
 }

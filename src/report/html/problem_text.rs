@@ -5,6 +5,9 @@ use serde_json::Value;
 
 /// The problem of a report: a paragraph, the formulas, a table of what is in them.
 pub fn problem_text(problem: &Value) -> String {
+    if !problem.is_object() {
+        return "<p>Several problems: All numbers has them by name.</p>\n".into();
+    }
     let mut page = Text { html: String::new(), problem };
     if let Some(description) = problem["description"].as_str() {
         page.html += &format!("<p class=\"lead\">{}</p>\n", escape(description));
@@ -28,13 +31,14 @@ fn number(x: f64) -> String {
 }
 
 /// Any value as text: strings as they are, members by their names.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Number(x) => x.as_f64().filter(|_| x.is_f64()).map_or_else(|| x.to_string(), number),
         Value::Object(fields) => {
             format!("({})", fields.iter().map(|(name, v)| format!("{name} = {}", plain(v))).collect::<Vec<_>>().join(", "))
         }
+        Value::Array(items) if items.len() == 1 => plain(&items[0]),
         Value::Array(items) => format!("({})", items.iter().map(plain).collect::<Vec<_>>().join(", ")),
         other => other.to_string(),
     }
@@ -122,15 +126,35 @@ impl Text<'_> {
         let (verb, sign, bound) = if minimise { ("minimise", "+", "inf_v") } else { ("maximise", "-", "sup_v") };
         let horizon = !p["horizon"].is_null();
         let controls = p["controls"]["kind"].as_str().unwrap_or("free");
-        let (end, time) = if horizon { ("T", "V_t + ") } else { ("tau", "") };
+        let time = if horizon { "V_t + " } else { "" };
         let discounted = p["discount"].as_f64().is_some_and(|r| r != 0.0);
         let (weight, discount) = if discounted { ("exp(-rho t) ", " - rho V") } else { ("", "") };
         let push = if controls == "none" { "" } else { " + G v" };
         self.display("dynamics", &format!("dX = [ f{push} ] dt + sigma dB"));
-        let cost = if controls == "none" { String::new() } else { format!(" {sign} c(v)") };
-        self.display("functional", &format!("{verb}  E [ {weight}g(X_{end}) + int_0^{end} {weight}( l{cost} ) dt ]"));
+        // what the functional has of end, running and control terms
+        let (leaves, running) = (p["target"].is_object(), !p["running"].is_null());
+        let (end, limit) = match (horizon, leaves) {
+            (true, _) => (format!("{}g(X_T)", weight.replace('t', "T")), "T"),
+            (false, true) => (format!("{}h(X_tau)", weight.replace('t', "tau")), "tau"),
+            (false, false) => (String::new(), "infinity"),
+        };
+        let flow = match (running, controls) {
+            (false, "none") => String::new(),
+            (true, "none") => "l".into(),
+            (false, _) => format!("{} c(v)", if minimise { "" } else { "-" }),
+            (true, _) => format!("l {sign} c(v)"),
+        };
+        let integral = if flow.is_empty() { String::new() } else { format!("int_0^{limit} {weight}( {} ) dt", flow.trim()) };
+        let plus = if end.is_empty() || integral.is_empty() { "" } else { " + " };
+        self.display("functional", &format!("{verb}  E [ {end}{plus}{integral} ]"));
         let hamiltonian = if controls == "none" { String::new() } else { format!(" + {bound} ( (G v) · grad V {sign} c(v) )") };
-        let equation = format!("{time}f · grad V + (1/2) tr(sigma sigma' D^2 V) + l{hamiltonian}{discount} = 0");
+        let source = if running { " + l" } else { "" };
+        let generator = format!("{time}f · grad V + (1/2) tr(sigma sigma' D^2 V){source}{hamiltonian}{discount}");
+        let equation = match (p["obstacle"].is_null(), minimise) {
+            (true, _) => format!("{generator} = 0"),
+            (false, false) => format!("max( {generator}, psi - V ) = 0"),
+            (false, true) => format!("min( {generator}, psi - V ) = 0"),
+        };
         self.display("HJB equation", &equation);
         self.open();
         if let Some(t) = p["horizon"].as_f64() {
@@ -155,18 +179,18 @@ impl Text<'_> {
             let value = &p[field];
             let unused = controls == "none" && field.starts_with("control");
             if !value.is_null() && !unused {
-                let unit = if field == "control_matrix" || field == "diffusion" { identity(value) } else { "" };
-                self.row(name, &formula(&format!("{letter} = {}{unit}", short(value))));
+                let unit = if field == "control_matrix" || field == "diffusion" { self.identity(value) } else { "" };
+                let when = if field == "obstacle" { ", taken at a time of choice" } else { "" };
+                self.row(name, &format!("{}{unit}{when}", formula(&format!("{letter} = {}", short(value)))));
             }
         }
         if p["control_cost"].is_null() && controls != "none" {
             let weight = &p["control_weight"];
-            let text = if weight.is_null() {
-                "c(v) = |v|^2/2".into()
-            } else {
-                format!("c(v) = v' R v/2,  R = {}{}", short(weight), identity(weight))
+            let text = match weight.is_null() {
+                true => formula("c(v) = |v|^2/2"),
+                false => format!("{}{}", formula(&format!("c(v) = v' R v/2,  R = {}", short(weight))), self.identity(weight)),
             };
-            self.row("cost of the control", &formula(&text));
+            self.row("cost of the control", &text);
         }
         let set = match controls {
             "free" => "free".to_string(),
@@ -186,7 +210,7 @@ impl Text<'_> {
             let level = formula(&format!("{} <= 0", plain(&target["level"])));
             self.row(
                 "target",
-                &format!("the process ends where {level}, with {}", formula(&format!("V = {}", plain(&target["value"])))),
+                &format!("the process ends where {level}, with {}", formula(&format!("h = {}", plain(&target["value"])))),
             );
         }
         if let Some(faces) = p["faces"].as_array() {
@@ -200,6 +224,12 @@ impl Text<'_> {
         }
         self.grid();
         self.close();
+    }
+
+    /// A single formula stands for a multiple of the identity.
+    fn identity(&self, value: &Value) -> &'static str {
+        let one = self.problem["drift"].as_array().is_some_and(|f| f.len() == 1);
+        if value.is_array() || one { "" } else { " times the identity" }
     }
 
     fn grid(&mut self) {
@@ -230,11 +260,6 @@ impl Text<'_> {
             self.row("scheme asked for", &escape(&parts.join(", ")));
         }
     }
-}
-
-/// A single formula stands for a multiple of the identity.
-fn identity(value: &Value) -> &'static str {
-    if value.is_array() { "" } else { "  (times the identity)" }
 }
 
 fn schedule(s: &Value) -> String {

@@ -39,14 +39,21 @@ const CHANCE: f64 = 3.0;
 /// Largest part of the steps that may begin outside the policy's grid.
 const OUTSIDE: f64 = 1e-3;
 
-/// A number with four significant digits.
+/// A number with five significant digits.
 pub fn number(x: f64) -> String {
     let size = x.abs();
     if size != 0.0 && !(1e-3..1e6).contains(&size) {
         return format!("{x:.3e}");
     }
-    let text = format!("{x:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_string()
+    let places = if size == 0.0 { 0 } else { (4 - size.log10().floor() as i32).max(0) as usize };
+    let text = format!("{x:.places$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+/// A point.
+fn point(x: &Value) -> String {
+    let all: Vec<String> = x.as_array().into_iter().flatten().filter_map(Value::as_f64).map(number).collect();
+    if all.len() == 1 { all.concat() } else { format!("({})", all.join(", ")) }
 }
 
 /// The rows of a report.
@@ -60,6 +67,7 @@ pub fn rows(report: &Value) -> Vec<Row> {
     table.bridge();
     table.sweep();
     table.network();
+    table.certify();
     table.rows
 }
 
@@ -142,7 +150,7 @@ impl Table<'_> {
         if let Some(error) = estimate {
             self.push("error of V, by its certificate", number(error), "an estimate over compare_on", Mark::Plain);
         }
-        if let Some(error) = control_estimate {
+        if let Some(error) = control_estimate.filter(|_| self.text("/problem/controls/kind") != Some("none")) {
             let (value, bar) = match self.number(&p("/certificate/richardson/control_jump")) {
                 Some(jump) => {
                     let mean = self.number(&p("/certificate/richardson/control_mean_error")).map_or("-".into(), number);
@@ -187,7 +195,7 @@ impl Table<'_> {
         let starts: Vec<(String, String, String)> = (self.at(&p("/start")).and_then(Value::as_array).into_iter().flatten())
             .map(|s| {
                 let known = s["exact_value"].as_f64().map_or(String::new(), |x| format!("known: {}", number(x)));
-                (s["x"].to_string(), s["value"].as_f64().map_or("-".into(), number), known)
+                (point(&s["x"]), s["value"].as_f64().map_or("-".into(), number), known)
             })
             .collect();
         for (x, value, known) in starts {
@@ -222,12 +230,12 @@ impl Table<'_> {
         for start in starts {
             if let Some(objective) = mean(&start["objective"]) {
                 let bar = start["value"].as_f64().map_or(String::new(), |v| format!("V = {}", number(v)));
-                found.push((format!("simulated objective from x = {}", start["x"]), objective, bar, Mark::Plain));
+                found.push((format!("simulated objective from x = {}", point(&start["x"])), objective, bar, Mark::Plain));
             }
         }
         let sources = self.at("/rollout").into_iter().chain(starts);
         for source in sources {
-            let place = if source["x"].is_null() { String::new() } else { format!(" from x = {}", source["x"]) };
+            let place = if source["x"].is_null() { String::new() } else { format!(" from x = {}", point(&source["x"])) };
             if let Some(z) = source["z_score"].as_f64() {
                 let bar = format!("at most {CHANCE} standard errors; beyond, the bias of the step or of the grid");
                 found.push((format!("deviation{place}"), format!("{z:.2} standard errors"), bar, below(z.abs() <= CHANCE)));
@@ -329,6 +337,16 @@ impl Table<'_> {
                 self.push(name, format!("{order:.2}"), bar, below((order - expected).abs() <= slack));
             }
         }
+        if let Some(ratio) = self.numbers("/bridge/leading_error/value_ratio").last() {
+            let mark = below((ratio - 1.0).abs() <= 0.1);
+            self.push(format!("error of V over its predicted leading part, N = {n}"), number(*ratio), "1 ± 0.1", mark);
+        }
+        let own = self.at("/bridge/own_errors").and_then(Value::as_array);
+        let own = own.into_iter().flatten().filter_map(|o| o["value"]["ratio_to_time_error"].as_f64()).reduce(f64::max);
+        if let Some(own) = own {
+            let name = "own errors of V (grid, quadrature, iteration, reference)";
+            self.push(name, format!("{} of the time error", number(own)), "at most a tenth", below(own <= 0.1));
+        }
         if let Some(rho) = self.numbers("/bridge/rho").into_iter().reduce(f64::max) {
             self.push("largest bound ρ on the contraction", number(rho), "below 1", below(rho < 1.0));
         }
@@ -338,6 +356,52 @@ impl Table<'_> {
         if let (true, Some(own), Some(smallest)) = (hjb, own, smallest) {
             let bar = format!("a tenth of the smallest error of V, {}", number(0.1 * smallest));
             self.push("error of V in the HJB solution it is compared with", number(own), bar, below(own <= 0.1 * smallest));
+        }
+    }
+
+    fn certify(&mut self) {
+        let Some(section) = self.at("/certify") else { return };
+        let sign = if section["sense"] == "minimise" { -1.0 } else { 1.0 };
+        let mut found = Vec::new();
+        for verdict in section["starts"].as_array().into_iter().flatten() {
+            let place = if verdict["x"].is_null() { String::new() } else { format!(" from x = {}", point(&verdict["x"])) };
+            let simulated = verdict.pointer("/simulated/objective/mean");
+            let achieved = verdict.pointer("/computed/value").or(simulated).and_then(Value::as_f64);
+            let optimum = verdict["optimum_exact"].as_f64().or(verdict.pointer("/optimum/value").and_then(Value::as_f64));
+            if let Some(j) = achieved {
+                let bar = optimum.map_or(String::new(), |v| format!("optimum {}", number(v)));
+                found.push((format!("what the policy earns{place}"), number(j), bar, Mark::Plain));
+            }
+            for bound in verdict["bounds"].as_array().into_iter().flatten() {
+                if let (Some(limit), Some(j)) = (bound["limit"].as_f64(), achieved) {
+                    let kind = bound["kind"].as_str().unwrap_or("bound").replace('_', " ");
+                    let bar = if sign > 0.0 { "not below what the policy earns" } else { "not above what the policy costs" };
+                    let mark = below(sign * (limit - j) >= -1e-9 * (1.0 + j.abs()));
+                    found.push((format!("bound of the optimum{place} ({kind})"), number(limit), bar.into(), mark));
+                }
+            }
+            let loss = |end: &str| verdict["loss"][end].as_f64();
+            if let (Some(value), Some(low), Some(high)) = (loss("value"), loss("low"), loss("high")) {
+                let bar = format!("between {} and {}", number(low), number(high));
+                found.push((format!("distance from optimal{place}"), number(value), bar, Mark::Plain));
+            }
+            if let Some(part) = verdict["reached"].as_f64() {
+                found.push((
+                    format!("part of the possible gain{place}"),
+                    format!("{:.2} %", 100.0 * part),
+                    String::new(),
+                    Mark::Plain,
+                ));
+            }
+        }
+        for (route, name) in [("value_route", "the optimum"), ("policy_route", "the policy's value")] {
+            if let Some(reliable) = section[route]["certificate"]["reliable"].as_bool() {
+                let value = if reliable { "reliable" } else { "not reliable" };
+                found.push((format!("certificate of {name}"), value.into(), "reliable".into(), below(reliable)));
+            }
+        }
+        for (quantity, value, bar, mark) in found {
+            self.push(quantity, value, bar, mark);
         }
     }
 

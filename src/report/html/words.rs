@@ -7,7 +7,8 @@ const DOCUMENTATION: &str = include_str!("../../../docs/report.md");
 /// The description of each field, by its path without numbers of entries.
 pub fn words() -> BTreeMap<String, String> {
     let (mut words, mut section) = (BTreeMap::new(), String::new());
-    for line in DOCUMENTATION.lines() {
+    // the tables of report.json come first
+    for line in DOCUMENTATION.lines().take_while(|l| !l.starts_with("# report.html")) {
         let Some(row) = line.strip_prefix("| ").and_then(|l| l.trim_end().strip_suffix('|')) else { continue };
         let Some((names, text)) = row.split_once(" | ") else { continue };
         let text = text.trim();
