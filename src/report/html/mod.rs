@@ -32,7 +32,7 @@ const SCRIPTS: [&str; 4] =
 const DRAWN_AGAIN: [&str; 6] = ["value_and_control", "value", "value_profiles", "control_profiles", "plane_start", "plane_late"];
 
 /// Largest picture that is put into the page, in bytes.
-const LARGEST_PICTURE: usize = 400_000;
+const LARGEST_PICTURE: usize = 1_500_000;
 
 /// Write `report.html` into `directory`, whole or not at all. `report` is what `report.json` has; `fields` is absent where a run
 /// has no solution on a grid.

@@ -84,7 +84,7 @@ impl Text<'_> {
             formula("r"),
             formula("s")
         );
-        self.display("dynamics", "dY = [ (b/2) Y + b U ] dt + sqrt(b) dB");
+        self.display("dynamics", "dY = [ (b/2) Y + b U ] dt + √b dB");
         self.display("objective", "maximise  E [ r(Y_T) - int_0^T beta (b/2) |U - s|^2 dt ]");
         self.display(
             "HJB equation",
@@ -322,7 +322,7 @@ fn reward(r: &Value) -> String {
             format!("{}, {count} of them: {}", formula("r(x) = sum_j h_j exp(-|x - m_j|^2/(2 w_j^2))"), vector(&r["terms"]))
         }
         Some("classifier") => {
-            format!("{} of class {} by the classifier {}", vector(&r["of"]), vector(&r["class"]), vector(&r["file"]))
+            format!("{} of class {} by the classifier {}", vector(&r["of"]).replace('_', " "), vector(&r["class"]), vector(&r["file"]))
         }
         _ => vector(r),
     }
