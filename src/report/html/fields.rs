@@ -59,6 +59,9 @@ struct Field {
 /// What is known of the solution: V and the control's components at a time and points on a line.
 type Known<'a> = Option<&'a (dyn Fn(f64, &[f64]) -> (Vec<f64>, Vec<f64>) + Sync)>;
 
+/// A component of the control at a time number, where V is given too, with NaN where there is none.
+type Mask<'a> = &'a (dyn Fn(usize, &[f64], &[f64]) -> Vec<f64> + Sync);
+
 /// A solution on its grid.
 struct Source<'a> {
     grid: &'a TensorGrid,
@@ -138,8 +141,7 @@ fn encode(values: impl Iterator<Item = f64>) -> String {
 }
 
 impl Source<'_> {
-    /// `mask(k, value, field)` is a component of the control with NaN where there is none.
-    fn fields(&self, mask: &(dyn Fn(usize, &[f64], &[f64]) -> Vec<f64> + Sync), known: Known<'_>) -> Fields {
+    fn fields(&self, mask: Mask<'_>, known: Known<'_>) -> Fields {
         let (d, m) = (self.grid.dim(), self.slices.components);
         let views: Vec<Vec<usize>> = match d {
             3 => vec![vec![0, 1], vec![0, 2], vec![1, 2]],
@@ -173,14 +175,7 @@ impl Source<'_> {
         Fields { time, stationary: self.stationary, note, views }
     }
 
-    fn view(
-        &self,
-        axes: &[usize],
-        times: &[usize],
-        kept: &[Vec<usize>],
-        mask: &(dyn Fn(usize, &[f64], &[f64]) -> Vec<f64> + Sync),
-        known: Known<'_>,
-    ) -> View {
+    fn view(&self, axes: &[usize], times: &[usize], kept: &[Vec<usize>], mask: Mask<'_>, known: Known<'_>) -> View {
         let (d, m, shape) = (self.grid.dim(), self.slices.components, self.grid.shape());
         let coordinate = |axis: usize, i: usize| self.grid.axis(axis).nodes()[i];
         let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>();

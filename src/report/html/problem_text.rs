@@ -322,7 +322,12 @@ fn reward(r: &Value) -> String {
             format!("{}, {count} of them: {}", formula("r(x) = sum_j h_j exp(-|x - m_j|^2/(2 w_j^2))"), vector(&r["terms"]))
         }
         Some("classifier") => {
-            format!("{} of class {} by the classifier {}", vector(&r["of"]).replace('_', " "), vector(&r["class"]), vector(&r["file"]))
+            format!(
+                "{} of class {} by the classifier {}",
+                vector(&r["of"]).replace('_', " "),
+                vector(&r["class"]),
+                vector(&r["file"])
+            )
         }
         _ => vector(r),
     }
