@@ -4,13 +4,14 @@ use super::Options;
 use super::progress::Bars;
 use crate::problem::spec::GridSpec;
 use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, ProblemFile, SampledProblem};
+use crate::report::html::{self, Fields};
 use crate::report::{OutputDirectory, Report, ReportError, SLICES, SOLUTION, Slices, figure::FigureInfo};
 use crate::run::{NetworkReport, RouteReport, RunError, network_report};
 use hjbridge_model::{ControlledDiffusion, TensorGrid};
 use hjbridge_rollout::Ranks;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A resolved problem of any kind.
 pub(super) trait Subject: Sized {
@@ -38,6 +39,8 @@ pub(super) trait OnGrid: Subject {
     fn units(&self) -> Option<[Vec<f64>; 2]> {
         None
     }
+    /// What `report.html` shows of a solution.
+    fn fields(&self, slices: &Slices<'_>) -> Fields;
 }
 
 impl Subject for Problem {
@@ -67,6 +70,9 @@ impl OnGrid for Problem {
     }
     fn units(&self) -> Option<[Vec<f64>; 2]> {
         self.data.as_ref().map(|data| [data.map.center.clone(), data.map.scale.clone()])
+    }
+    fn fields(&self, slices: &Slices<'_>) -> Fields {
+        Fields::fine_tuning(self, slices)
     }
 }
 
@@ -127,6 +133,9 @@ impl OnGrid for ControlledProblem {
     fn control_dim(&self) -> usize {
         self.model.control_dim()
     }
+    fn fields(&self, slices: &Slices<'_>) -> Fields {
+        Fields::controlled(self, slices)
+    }
 }
 
 /// One command on one problem.
@@ -140,6 +149,8 @@ pub(super) struct Session<P = Problem> {
     pub ranks: Arc<dyn Ranks>,
     slices: usize,
     quiet: bool,
+    /// What the page shows of the solution.
+    fields: OnceLock<Fields>,
 }
 
 impl<P: Subject> Session<P> {
@@ -156,7 +167,17 @@ impl<P: Subject> Session<P> {
         let threads = options.threads.map(usize::from);
         let slices = options.slices.unwrap_or(SLICES);
         let bars = Bars::new(options.quiet || ranks.rank() > 0);
-        Ok(Session { command, problem, out, threads, bars, ranks: ranks.clone(), slices, quiet: options.quiet })
+        Ok(Session {
+            command,
+            problem,
+            out,
+            threads,
+            bars,
+            ranks: ranks.clone(),
+            slices,
+            quiet: options.quiet,
+            fields: OnceLock::new(),
+        })
     }
 
     /// Whether this process writes and prints: one of those that share the work does.
@@ -171,7 +192,10 @@ impl<P: Subject> Session<P> {
 
     /// A report to fill in.
     pub fn report(&self) -> Report {
-        Report::new(self.command, self.problem.file())
+        let mut report = Report::new(self.command, self.problem.file());
+        let given = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+        report.invocation = std::iter::once("hjbridge".to_string()).chain(given).collect();
+        report
     }
 
     /// Take the output directory: from here on there is something to write.
@@ -182,7 +206,8 @@ impl<P: Subject> Session<P> {
         let mut report = self.report();
         report.complete = false;
         report.error = Some("the run was stopped before it finished".into());
-        Ok(self.out.claim(&report)?)
+        self.out.claim(&report)?;
+        Ok(html::write(&report, &[], None, self.out.path())?)
     }
 }
 
@@ -199,6 +224,7 @@ impl<P: OnGrid> Session<P> {
         slices.units = self.problem.units();
         if self.writes() {
             slices.write(self.problem.grid(), &self.out.path().join(SOLUTION))?;
+            self.fields.get_or_init(|| self.problem.fields(&slices));
         }
         Ok(slices)
     }
@@ -228,6 +254,7 @@ impl<P: Subject> Session<P> {
             network.compare(report.solve.as_ref(), report.pift.as_ref());
         }
         self.out.write_report(&report)?;
+        html::write(&report, &report.figures, self.fields.get(), self.out.path())?;
         if !self.quiet {
             say(summary.iter());
             say(report.network.iter().map(network_line));

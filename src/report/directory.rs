@@ -125,7 +125,7 @@ impl OutputDirectory {
 /// Names of all files but the report.
 fn targets() -> impl Iterator<Item = String> {
     let figures = FIGURES.iter().flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.png")]);
-    let data = [SOLUTION, PATHS, CERTIFY, SWEEP, TRAINING, BENCHMARK, BENCHMARK_PAGE];
+    let data = [SOLUTION, PATHS, CERTIFY, SWEEP, TRAINING, BENCHMARK, BENCHMARK_PAGE, super::html::PAGE];
     data.map(String::from).into_iter().chain(figures)
 }
 

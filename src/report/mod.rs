@@ -8,6 +8,7 @@
 //! | figures (`.svg` and `.png`) | [`figure::Figure`], [`figure::save`] | `report/figure/` |
 //! | `report.json` | [`Report`] | `report/document.rs` |
 //! | value and control over time | [`Slices`] | `report/slices.rs` |
+//! | the page of a run (`report.html`) | [`html::write`] | `report/html/` |
 //! | the figures of a command | [`draw`], [`draw_controlled`], [`draw_rollout`] | `report/draw.rs`, `report/draw_controlled.rs`, `report/draw_rollout.rs` |
 //! | saved paths (`paths.npz`) | [`write_paths`] | `report/saved_paths.rs` |
 //! | what may be overwritten | [`OutputDirectory`] | `report/directory.rs` |
@@ -55,6 +56,7 @@ pub mod draw_rollout;
 pub mod draw_sweep;
 mod error;
 pub mod figure;
+pub mod html;
 mod npz;
 mod saved_paths;
 mod slices;

@@ -25,6 +25,7 @@
 pub mod axis;
 mod bounds;
 pub mod canvas;
+mod chart;
 mod contour;
 mod contraction;
 mod convergence;
@@ -47,6 +48,7 @@ mod tradeoff;
 mod training;
 
 pub use bounds::{BoundSeries, Bounds};
+pub use chart::{Chart, ChartSeries, Mark};
 pub use contraction::{Contraction, ContractionSeries};
 pub use convergence::{Convergence, ConvergenceSeries};
 pub use densities::{Densities, DensityLine, Histogram};
@@ -76,10 +78,15 @@ pub trait Figure {
 
     /// Draws onto a canvas of that size, or says why there is nothing to draw.
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError>;
+
+    /// Its lines as data; none for maps and images.
+    fn charts(&self) -> Vec<Chart> {
+        Vec::new()
+    }
 }
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct FigureInfo {
     /// The vector file.
     pub svg: PathBuf,
@@ -87,6 +94,9 @@ pub struct FigureInfo {
     pub png: PathBuf,
     /// Values left out, ranges cut, characters replaced.
     pub notes: Vec<String>,
+    /// The lines, for `report.html`.
+    #[serde(skip)]
+    pub charts: Vec<Chart>,
 }
 
 /// Writes `<stem>.svg` and `<stem>.png` into `directory` (created if missing), each whole or not at all.
@@ -103,7 +113,7 @@ pub fn save<F: Figure>(figure: &F, directory: &Path, stem: &str) -> Result<Figur
         image.blit_bitmap((0, 0), size, &pixels).map_err(ReportError::drawing)?;
         image.present().map_err(ReportError::drawing)
     })?;
-    Ok(FigureInfo { svg, png, notes })
+    Ok(FigureInfo { svg, png, notes, charts: figure.charts() })
 }
 
 /// The figure as an SVG document, and its notes.
