@@ -1,19 +1,59 @@
 //! `check`: validate and print the resolved problem.
 
-use super::common::{directory_of, say};
+use super::Options;
+use super::common::{Subject, say};
 use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, SampledProblem};
 use crate::run::{RunError, evaluate_everywhere};
+use clap::Args;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::exact::closed_form;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-pub(super) fn run(path: &Path) -> Result<(), RunError> {
-    match AnyProblemFile::read(path)? {
-        AnyProblemFile::FineTuning(file) if file.grid.is_absent() => {
-            sampled(&SampledProblem::resolve(*file, directory_of(path))?)
+/// Flags of `check`.
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    /// The problem file
+    problem: PathBuf,
+    /// Nodes of the grid, one number for each axis
+    #[arg(long, value_delimiter = ',')]
+    nodes: Option<Vec<usize>>,
+    /// Time steps
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Paths of the simulation
+    #[arg(long)]
+    paths: Option<usize>,
+}
+
+impl CheckArgs {
+    /// The problem file.
+    pub fn problem(&self) -> &Path {
+        &self.problem
+    }
+
+    /// Fields that flags replace.
+    pub fn given(&self) -> Vec<&'static str> {
+        let given = [("grid", self.nodes.is_some()), ("time_steps", self.steps.is_some()), ("paths", self.paths.is_some())];
+        given.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect()
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            problem: self.problem.clone(),
+            nodes: self.nodes.clone(),
+            steps: self.steps.map(|n| vec![n]),
+            paths: self.paths,
+            ..Options::default()
         }
-        AnyProblemFile::FineTuning(file) => fine_tuning(&Problem::resolve(*file, directory_of(path))?),
-        AnyProblemFile::Controlled(file) => controlled(&ControlledProblem::resolve(*file)?),
+    }
+}
+
+pub(super) fn run(args: &CheckArgs) -> Result<(), RunError> {
+    let (file, options) = (AnyProblemFile::read(&args.problem)?, args.options());
+    match &file {
+        AnyProblemFile::FineTuning(f) if f.grid.is_absent() => sampled(&Subject::open("check", &options, file)?),
+        AnyProblemFile::FineTuning(_) => fine_tuning(&Subject::open("check", &options, file)?),
+        AnyProblemFile::Controlled(_) => controlled(&Subject::open("check", &options, file)?),
     }
 }
 

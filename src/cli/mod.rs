@@ -7,6 +7,9 @@ mod bridge;
 mod check;
 mod common;
 mod controlled;
+mod examples;
+mod init;
+mod interrupt;
 mod parametric;
 mod pift;
 mod progress;
@@ -16,9 +19,9 @@ mod rollout_options;
 mod solve;
 mod sweep;
 
-use crate::problem::{AnyProblemFile, ProblemError, SampledProblem, line_of};
+use crate::problem::{AnyProblemFile, ProblemError, ProblemKind, SampledProblem, limit_memory, place_in_file, schema};
 use crate::run::RunError;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use common::Session;
 use hjbridge_rollout::Ranks;
 use std::path::PathBuf;
@@ -27,7 +30,7 @@ use std::sync::Arc;
 
 /// Exact answers for fine-tuning diffusion models by stochastic control, and PI-FT measured against them.
 #[derive(Parser)]
-#[command(name = "hjbridge", version, about)]
+#[command(name = "hjbridge", version, about, after_help = examples::ALL)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -35,25 +38,45 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Validate a problem file and print the resolved problem
-    Check {
-        /// The problem file
-        problem: PathBuf,
-    },
+    /// Write a commented problem to start from
+    #[command(after_help = examples::INIT)]
+    Init(init::InitArgs),
+    /// Validate a problem file, say what each command would do and how long it takes, print the resolved problem
+    #[command(after_help = examples::CHECK)]
+    Check(check::CheckArgs),
     /// Solve the Hamilton-Jacobi-Bellman equation on the grid
+    #[command(after_help = examples::SOLVE)]
     Solve(Options),
     /// Simulate the optimal policy
+    #[command(after_help = examples::ROLLOUT)]
     Rollout(rollout_options::RolloutArgs),
     /// Solve and simulate at several KL weights: reward against divergence
+    #[command(after_help = examples::SWEEP)]
     Sweep(sweep::SweepArgs),
     /// Solve the discrete-time problem by PI-FT
+    #[command(after_help = examples::PIFT)]
     Pift(pift::PiftArgs),
     /// Measure how PI-FT converges to the continuous solution
+    #[command(after_help = examples::BRIDGE)]
     Bridge(Options),
+    /// Print the JSON Schema of problem files
+    #[command(after_help = examples::SCHEMA)]
+    Schema {
+        /// Files of this kind only [default: of either]
+        #[arg(value_enum)]
+        kind: Option<ProblemKind>,
+    },
+    /// Print a script that completes commands and flags in a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Flags common to the commands; they override the problem file.
-#[derive(Args)]
+#[derive(Args, Default)]
 struct Options {
     /// The problem file
     problem: PathBuf,
@@ -78,6 +101,12 @@ struct Options {
     /// Time slices in solution.npz, and of rollout in paths.npz, at least 2 [default: at most 129]
     #[arg(long, value_parser = at_least_two)]
     slices: Option<usize>,
+    /// Replace the files of a finished run in the output directory
+    #[arg(long)]
+    force: bool,
+    /// Memory that the run may take, in GB (1e9 bytes) [default: what the machine has free]
+    #[arg(long, value_name = "GB", value_parser = gigabytes)]
+    memory: Option<f64>,
     /// No progress and no summary
     #[arg(long)]
     quiet: bool,
@@ -87,9 +116,15 @@ fn at_least_two(text: &str) -> Result<usize, String> {
     text.parse::<usize>().map_err(|e| e.to_string()).and_then(|n| if n < 2 { Err("at least 2".into()) } else { Ok(n) })
 }
 
+fn gigabytes(text: &str) -> Result<f64, String> {
+    let positive = |x: f64| if x.is_finite() && x > 0.0 { Ok(x) } else { Err("must be positive and finite".into()) };
+    text.parse::<f64>().map_err(|e| e.to_string()).and_then(positive)
+}
+
 /// Run the program on the process's arguments.
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let mut command = Cli::parse().command;
+    command.settle();
     let ranks = match ranks::start() {
         Ok(ranks) => ranks,
         Err(e) => {
@@ -107,6 +142,8 @@ pub fn main() -> ExitCode {
             ExitCode::from(match e {
                 RunError::Interrupted { .. } | RunError::MultilevelInterrupted { .. } | RunError::Stopped { .. } => 3,
                 e if e.is_input() => 2,
+                // whatever the user's interrupt made of it
+                _ if interrupt::was_caught() => 3,
                 _ => 1,
             })
         }
@@ -115,11 +152,34 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
+    /// What one flag says about others: a run that goes on takes its own directory again.
+    fn settle(&mut self) {
+        let goes_on = match self {
+            Command::Rollout(args) => args.resumes(),
+            Command::Pift(args) => args.parametric.resumes(),
+            _ => false,
+        };
+        if let Some(options) = self.options_mut() {
+            options.force |= goes_on;
+        }
+    }
+
+    fn options_mut(&mut self) -> Option<&mut Options> {
+        match self {
+            Command::Init(_) | Command::Schema { .. } | Command::Completions { .. } | Command::Check(_) => None,
+            Command::Solve(options) | Command::Bridge(options) => Some(options),
+            Command::Rollout(args) => Some(&mut args.options),
+            Command::Sweep(args) => Some(&mut args.options),
+            Command::Pift(args) => Some(&mut args.options),
+        }
+    }
+
     /// Where in the problem file the field stands that an error names, unless a flag gave its value.
     fn place(&self, e: &RunError) -> String {
         let Some(field) = e.field().filter(|_| e.is_input()) else { return String::new() };
         let (path, by_flags) = match self {
-            Command::Check { problem } => (problem, Vec::new()),
+            Command::Init(_) | Command::Schema { .. } | Command::Completions { .. } => return String::new(),
+            Command::Check(args) => (args.problem(), args.given()),
             Command::Solve(o)
             | Command::Rollout(rollout_options::RolloutArgs { options: o, .. })
             | Command::Sweep(sweep::SweepArgs { options: o, .. })
@@ -134,15 +194,23 @@ impl Command {
                     ("paths", o.paths.is_some()),
                     ("seed", o.seed.is_some()),
                 ];
-                (&o.problem, flags.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect())
+                let given = flags.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect();
+                (o.problem.as_path(), given)
             }
         };
         if by_flags.iter().any(|given| field.starts_with(given)) {
             return String::new();
         }
-        let line = std::fs::read_to_string(path).ok().and_then(|text| line_of(&text, field));
-        line.map_or(String::new(), |line| format!("{}, line {line}: ", path.display()))
+        place_in_file(path, field).map_or(String::new(), |place| format!("{}, {place}: ", path.display()))
     }
+}
+
+/// A reader who has left is no error.
+fn completions(shell: clap_complete::Shell) -> Result<(), RunError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "hjbridge", &mut script);
+    common::say(String::from_utf8_lossy(&script).lines());
+    Ok(())
 }
 
 fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
@@ -151,13 +219,22 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         return Err(RunError::Unsupported(what.into()));
     }
     let (name, options): (&'static str, _) = match command {
-        Command::Check { problem } => return check::run(problem),
+        Command::Init(args) => return init::run(args),
+        Command::Check(args) => return check::run(args),
+        Command::Schema { kind } => {
+            common::say([format!("{:#}", schema(*kind))].iter());
+            return Ok(());
+        }
+        Command::Completions { shell } => return completions(*shell),
         Command::Solve(options) => ("solve", options),
         Command::Rollout(args) => ("rollout", &args.options),
         Command::Sweep(args) => ("sweep", &args.options),
         Command::Pift(args) => ("pift", &args.options),
         Command::Bridge(options) => ("bridge", options),
     };
+    if let Some(gigabytes) = options.memory {
+        limit_memory(gigabytes * 1e9);
+    }
     let work = || {
         let mut file = AnyProblemFile::read(&options.problem)?;
         if let Command::Pift(args) = command {
@@ -178,7 +255,7 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         }
         let session = Session::open(name, options, file, ranks)?;
         match command {
-            Command::Check { .. } => Ok(()),
+            Command::Init(_) | Command::Check(_) | Command::Schema { .. } | Command::Completions { .. } => Ok(()),
             Command::Solve(_) => solve::run(&session),
             Command::Rollout(args) => rollout::run(&session, args),
             Command::Sweep(args) => sweep::run(&session, args),

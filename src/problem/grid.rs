@@ -5,6 +5,7 @@ use super::spec::{GridSpec, RegionSpec};
 use hjbridge_model::grid::MIN_NODES;
 use hjbridge_model::{Axis, ModelError, Region, TensorGrid};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The grid in `dim` dimensions, when `steps` time steps with `control_dim` controls on it fit in memory.
 ///
@@ -95,8 +96,21 @@ pub(crate) fn require_memory(nodes: &[usize], control_dim: usize, steps: usize) 
     Ok(())
 }
 
-/// Bytes of memory that may be used: what the system reports as available, or 4 GB where it reports nothing.
-fn memory_available() -> f64 {
+/// The limit in bytes; 0 for none.
+static LIMIT: AtomicU64 = AtomicU64::new(0);
+
+/// Let the runs of this process take `bytes` of memory, in place of what the machine has free. One that needs more is refused before
+/// it begins.
+pub fn limit_memory(bytes: f64) {
+    LIMIT.store(bytes.clamp(1.0, 1e18) as u64, Ordering::Relaxed);
+}
+
+/// Bytes of memory that may be used: the limit, or else what the system reports as available, or 4 GB where it reports nothing.
+pub(crate) fn memory_available() -> f64 {
+    match LIMIT.load(Ordering::Relaxed) {
+        0 => {}
+        limit => return limit as f64,
+    }
     let reported = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
         line.split_whitespace().nth(1)?.parse::<f64>().ok()

@@ -114,7 +114,7 @@ impl Problem {
 }
 
 /// The name becomes a folder, so it must not be a path.
-pub(super) fn check_name(name: &str) -> Result<(), ProblemError> {
+pub(crate) fn check_name(name: &str) -> Result<(), ProblemError> {
     let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
         let allowed = "letters, digits, - _ and . (not first), at most 100 bytes";

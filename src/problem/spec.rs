@@ -2,16 +2,18 @@
 
 use super::error::ProblemError;
 use super::tagged::{split, tagged};
+use super::text::{self, Place, place_of, place_of_byte};
 use hjbridge_model::ClassReward;
 use hjbridge_model::formula::closest_name;
 use hjbridge_model::network::{LevelInput, Prediction};
+use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 
 /// A fine-tuning problem as written in a file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProblemFile {
     /// `fine_tuning`, or absent.
@@ -68,7 +70,7 @@ pub struct ProblemFile {
 }
 
 /// A state as an image: grey pixels row by row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSpec {
     /// Rows.
@@ -85,7 +87,7 @@ fn default_image_range() -> [f64; 2] {
 }
 
 /// The kind of these files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FineTuningKind {
     /// `fine_tuning`.
@@ -105,8 +107,9 @@ fn default_bridge_steps() -> Vec<usize> {
 }
 
 /// Noise schedule b(tau), tau = T - t.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(tag = "kind", rename = "ScheduleSpec")]
 pub enum ScheduleSpec {
     /// Constant b.
     Constant {
@@ -144,8 +147,9 @@ fn default_offset() -> f64 {
 }
 
 /// The law of the data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(tag = "kind", rename = "PriorSpec")]
 pub enum PriorSpec {
     /// N(mean, covariance).
     Gaussian {
@@ -182,9 +186,11 @@ pub enum PriorSpec {
         file: String,
         /// What it predicts; absent: as the file says.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(schema_with = "super::schema::predictions")]
         predicts: Option<Prediction>,
         /// How it is told the noise level; absent: as the file says.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(schema_with = "super::schema::level_inputs")]
         inputs: Option<LevelInput>,
         /// Width of the kernel in training; absent: as the file says, or 0.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,7 +211,7 @@ fn default_standardize() -> bool {
 }
 
 /// -x'Qx/2 + q'x + c.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuadraticSpec {
     /// Q, rows.
@@ -219,7 +225,7 @@ pub struct QuadraticSpec {
 }
 
 /// height exp(-|x - center|^2 / (2 width^2)).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BumpSpec {
     /// Centre.
@@ -231,8 +237,9 @@ pub struct BumpSpec {
 }
 
 /// The terminal reward, in model coordinates.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(tag = "kind", rename = "RewardSpec")]
 pub enum RewardSpec {
     /// q'x + c.
     Linear {
@@ -274,6 +281,7 @@ pub enum RewardSpec {
         class: usize,
         /// Log-odds or log-probability of the class.
         #[serde(default)]
+        #[schemars(schema_with = "super::schema::class_rewards")]
         of: ClassReward,
     },
 }
@@ -281,7 +289,7 @@ pub enum RewardSpec {
 tagged!(RewardSpec);
 
 /// beta(t).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum KlWeightSpec {
     /// A number.
@@ -291,8 +299,9 @@ pub enum KlWeightSpec {
 }
 
 /// beta as a function of generation time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(tag = "kind", rename = "KlFunctionSpec")]
 pub enum KlFunctionSpec {
     /// Piecewise linear.
     Table {
@@ -339,7 +348,7 @@ impl<'de> Deserialize<'de> for KlWeightSpec {
 }
 
 /// The law of Y_0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InitialLawSpec {
     /// N(0, I).
@@ -352,7 +361,7 @@ pub enum InitialLawSpec {
 }
 
 /// A tensor grid.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GridSpec {
     /// Lower corner.
@@ -374,7 +383,7 @@ impl GridSpec {
 }
 
 /// sinh stretching around a centre.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StretchSpec {
     /// Where nodes are densest.
@@ -384,7 +393,7 @@ pub struct StretchSpec {
 }
 
 /// A box.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegionSpec {
     /// Lower corner.
@@ -394,7 +403,7 @@ pub struct RegionSpec {
 }
 
 /// How the HJB equation is solved. Fields that are absent are filled in when the problem is resolved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchemeSpec {
     /// The route; default: `monotone` when `space` or `time` is given, otherwise `auto`.
@@ -433,7 +442,7 @@ impl SchemeSpec {
 }
 
 /// Routes to the solution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteSpec {
     /// The one with the smallest error for its cost, found by measurement.
@@ -448,7 +457,7 @@ pub enum RouteSpec {
 }
 
 /// Space schemes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SpaceSpec {
     /// First order, monotone.
@@ -461,7 +470,7 @@ pub enum SpaceSpec {
 }
 
 /// Time schemes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeSpec {
     /// First order, monotone.
@@ -474,7 +483,7 @@ pub enum TimeSpec {
 }
 
 /// The discrete chain and PI-FT.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PiFtSpec {
     /// a_k.
@@ -511,7 +520,7 @@ impl Default for PiFtSpec {
 }
 
 /// a_k from the schedule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlphaSpec {
     /// a_k = exp(-int b).
@@ -522,7 +531,7 @@ pub enum AlphaSpec {
 }
 
 /// sig_k^2 from a_k.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum VarianceSpec {
@@ -538,7 +547,7 @@ pub enum VarianceSpec {
 }
 
 /// The one-step problem of PI-FT.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum KernelSpec {
@@ -552,7 +561,7 @@ pub enum KernelSpec {
 }
 
 /// What ends the inner iteration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum StopSpec {
@@ -564,7 +573,7 @@ pub enum StopSpec {
 }
 
 /// Inner iteration of PI-FT.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum InnerSpec {
@@ -587,8 +596,7 @@ impl ProblemFile {
     /// # Errors
     /// The file cannot be read, or is not a problem file; the error has line, column and field.
     pub fn read(path: &Path) -> Result<Self, ProblemError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ProblemError::Io { path: path.into(), source })?;
-        Self::parse(&text, path)
+        Self::parse(&text::read(path)?, path)
     }
 
     /// Parse `text`; `path` is only named in errors.
@@ -602,21 +610,39 @@ impl ProblemFile {
 
 /// Parse a file of any of our types, with line, column and field in errors.
 pub(super) fn parse_json<T: de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ProblemError> {
-    let mut json = serde_json::Deserializer::from_str(text);
+    let plain = text::plain_json(text);
+    let mut json = serde_json::Deserializer::from_str(&plain);
     let parse_error = |field: String, e: &serde_json::Error| {
         let full = e.to_string();
         let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(m, _)| m);
+        let mut place = parser_place(text, e);
         let (field, message) = match split(message) {
-            Some(("", rest)) => (field, rest),
-            Some((inner, rest)) => (format!("{field}.{inner}"), rest),
+            Some((inner, rest)) => {
+                let field = if inner.is_empty() { field } else { format!("{field}.{inner}") };
+                // the parser was at the end of the whole object by then
+                let culprit = rest.strip_prefix("unknown field `").and_then(|r| r.split_once('`')).map(|(name, _)| name);
+                let exact = culprit.map_or_else(|| field.clone(), |name| format!("{field}.{name}"));
+                place = place_of(text, &exact).unwrap_or(place);
+                (field, rest)
+            }
             None => (field, message),
         };
         let message = format!("{message}{}", did_you_mean(message));
-        ProblemError::Parse { path: path.into(), line: e.line(), column: e.column(), field, message }
+        ProblemError::Parse { path: path.into(), line: place.line, column: place.column, field, message }
     };
     let file: T = serde_path_to_error::deserialize(&mut json).map_err(|e| parse_error(e.path().to_string(), e.inner()))?;
     json.end().map_err(|e| parse_error(".".into(), &e))?;
     Ok(file)
+}
+
+/// Where the parser stood; its columns count bytes.
+fn parser_place(text: &str, e: &serde_json::Error) -> Place {
+    let start: usize = text.split_inclusive('\n').take(e.line().saturating_sub(1)).map(str::len).sum();
+    let mut offset = (start + e.column().saturating_sub(1)).min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    place_of_byte(text, offset)
 }
 
 /// The name closest to an unknown field or variant, among those that the parser's message lists as expected.

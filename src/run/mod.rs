@@ -39,4 +39,5 @@ pub use sweep::{ExactPoint, PiFtPoint, SweepReport, SweepRow, SweepRun, sweep, s
 
 pub(crate) use norms::{RegionPoints, RegionSlice, worst};
 pub(crate) use pift::{ddpm_params, pift_params};
+pub(crate) use progress::is_cancelled;
 pub(crate) use rollout::initial_law_name;

@@ -193,7 +193,7 @@ pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<
     let region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
     let start = std::time::Instant::now();
     let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, steps))?;
-    let solver = PiFt::new(&ddpm, problem.grid.clone(), pift_params(problem, true))?;
+    let solver = PiFt::new(&ddpm, problem.grid.clone(), pift_params(problem, true))?.with_interrupt(progress.interrupt());
     let (mut times, mut values, mut controls, mut per_step) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     progress.begin("PI-FT", steps as u64);
     let outcome = solver.solve_observed(&mut |view| {

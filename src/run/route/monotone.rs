@@ -32,8 +32,13 @@ impl Equation<'_> {
         8 * self.grid.len() * (1 + self.model.control_dim())
     }
 
-    fn hjb_solver(&self, grid: Arc<TensorGrid>, params: HjbParams) -> Result<HjbSolver<'_>, HjbError> {
-        let mut solver = HjbSolver::new(self.model, grid, params)?;
+    fn hjb_solver<'s>(
+        &'s self,
+        grid: Arc<TensorGrid>,
+        params: HjbParams,
+        progress: &'s dyn Progress,
+    ) -> Result<HjbSolver<'s>, HjbError> {
+        let mut solver = HjbSolver::new(self.model, grid, params)?.with_interrupt(progress.interrupt());
         if let Some((target, placement)) = self.target {
             solver = solver.with_target(target, placement);
         }
@@ -51,7 +56,7 @@ impl Equation<'_> {
         let params = self.monotone_params();
         let kept = params.storage.levels(self.steps);
         let clock = std::time::Instant::now();
-        let solver = self.hjb_solver(self.grid.clone(), params)?;
+        let solver = self.hjb_solver(self.grid.clone(), params, progress)?;
         let mut levels = Levels::default();
         progress.begin("HJB", self.steps as u64);
         let outcome = solver.solve_observed(&mut |view| {
@@ -75,7 +80,7 @@ impl Equation<'_> {
         if certify && solved.failure.is_none() {
             self.certify(&mut solved, progress, &mut |grid, halvings| {
                 let params = HjbParams { steps: (self.steps >> halvings).max(1), storage: Storage::All, ..params };
-                Ok(self.hjb_solver(grid, params)?.solve()?.0)
+                Ok(self.hjb_solver(grid, params, progress)?.solve()?.0)
             });
         }
         Ok(solved)

@@ -62,7 +62,7 @@ impl Equation<'_> {
                 let (value, info) = solver.solve()?;
                 return Ok((value, SolverInfo::StationaryColeHopf(Box::new(info))));
             }
-            let mut solver = StationarySolver::new(self.model, grid, params)?;
+            let mut solver = StationarySolver::new(self.model, grid, params)?.with_interrupt(progress.interrupt());
             if let Some((target, placement)) = self.target {
                 solver = solver.with_target(target, placement);
             }
