@@ -14,4 +14,5 @@ mod subdivide;
 pub use euler_value::euler_value;
 pub use final_law::{FinalLawReport, wasserstein_1};
 pub use order::{OrderFit, fit_order, octave_orders};
+pub(crate) use reference::common_steps;
 pub use run::{AgainstHjb, BridgeReport, BridgeRun, ErrorsByTime, bridge};

@@ -3,10 +3,10 @@
 use super::final_law::{FinalLawReport, Targets};
 use super::order::{OrderFit, fit_order, octave_orders};
 use super::reference::{Reference, common_steps};
-use crate::problem::{Problem, require_memory};
+use crate::problem::Problem;
 use crate::run::{
     Progress, RegionPoints, RegionSlice, RunError, SliceError, SolveReport, SolveRun, SupError, ddpm_params, initial_law_name,
-    initial_mean, pift_params, solve, worst,
+    initial_mean, needs, pift_params, solve, worst,
 };
 use hjbridge_model::{Axis, CubicSpline, Extrapolation, Law, Points, ScalarField, TensorGrid};
 use hjbridge_pift::{ChainLaw, ChainLawParams, ChainPolicy, Ddpm, PiFt, PiFtError, PiFtInfo};
@@ -123,7 +123,7 @@ pub struct BridgeRun {
 pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Result<BridgeRun, RunError> {
     let hjb_steps = common_steps(problem.file.time_steps, steps);
     // a sweep keeps V, u and D at every t_k beside the HJB solution
-    require_memory(&problem.file.grid.nodes, problem.dim(), hjb_steps + steps.iter().copied().max().unwrap_or(0))?;
+    needs::check(&problem.grid, Some(hjb_steps), needs::bridge(problem, hjb_steps, steps))?;
     let mut hjb = solve(problem, hjb_steps, progress)?;
     let mut report = BridgeReport::empty(problem, &hjb.report, hjb_steps);
     let solve_report = hjb.report.clone();

@@ -69,7 +69,10 @@ pub(super) fn run(args: &InitArgs) -> Result<(), RunError> {
         None => args.kind.template().to_string(),
     };
     let shown = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-    let text = text.replace("NAME.json", &shown).replace("\"NAME\"", &format!("\"{}\"", args.name));
+    let text = text
+        .replace("NAME.json", &shown)
+        .replace("out/NAME", &format!("out/{}", args.name))
+        .replace("\"NAME\"", &format!("\"{}\"", args.name));
     AnyProblemFile::parse(&text, &path)?;
     let put = |file: &Path, text: &str| {
         atomic::replace(file, |p| std::fs::write(p, text).map_err(|e| ReportError::io(p, e))).map_err(RunError::from)

@@ -2,7 +2,7 @@
 
 use super::common::complain;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
@@ -18,6 +18,11 @@ pub(super) fn was_caught() -> bool {
 
 /// From here on Ctrl-C sets the flag.
 pub(super) fn catch() {
+    static CAUGHT: Once = Once::new();
+    CAUGHT.call_once(install);
+}
+
+fn install() {
     let shared = flag();
     let handler = move || {
         if shared.swap(true, Ordering::Relaxed) {

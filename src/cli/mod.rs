@@ -76,7 +76,7 @@ enum Command {
 }
 
 /// Flags common to the commands; they override the problem file.
-#[derive(Args, Default)]
+#[derive(Args, Clone, Default)]
 struct Options {
     /// The problem file
     problem: PathBuf,
@@ -123,8 +123,7 @@ fn gigabytes(text: &str) -> Result<f64, String> {
 
 /// Run the program on the process's arguments.
 pub fn main() -> ExitCode {
-    let mut command = Cli::parse().command;
-    command.settle();
+    let command = Cli::parse().command;
     let ranks = match ranks::start() {
         Ok(ranks) => ranks,
         Err(e) => {
@@ -152,25 +151,12 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    /// What one flag says about others: a run that goes on takes its own directory again.
-    fn settle(&mut self) {
-        let goes_on = match self {
+    /// Whether an earlier run goes on, which then takes its own directory again.
+    fn goes_on(&self) -> bool {
+        match self {
             Command::Rollout(args) => args.resumes(),
             Command::Pift(args) => args.parametric.resumes(),
             _ => false,
-        };
-        if let Some(options) = self.options_mut() {
-            options.force |= goes_on;
-        }
-    }
-
-    fn options_mut(&mut self) -> Option<&mut Options> {
-        match self {
-            Command::Init(_) | Command::Schema { .. } | Command::Completions { .. } | Command::Check(_) => None,
-            Command::Solve(options) | Command::Bridge(options) => Some(options),
-            Command::Rollout(args) => Some(&mut args.options),
-            Command::Sweep(args) => Some(&mut args.options),
-            Command::Pift(args) => Some(&mut args.options),
         }
     }
 
@@ -232,6 +218,7 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         Command::Pift(args) => ("pift", &args.options),
         Command::Bridge(options) => ("bridge", options),
     };
+    let options = &Options { force: options.force || command.goes_on(), ..options.clone() };
     if let Some(gigabytes) = options.memory {
         limit_memory(gigabytes * 1e9);
     }

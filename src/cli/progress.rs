@@ -28,7 +28,7 @@ impl Progress for Bars {
     fn begin(&self, what: &str, total: u64) {
         let target = if self.visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) = ProgressStyle::with_template("{prefix:18} [{bar:40}] {pos}/{len} {eta} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix:18} [{bar:40}] {pos}/{len}, {eta} left {msg}") {
             bar.set_style(style);
         }
         bar.set_prefix(what.to_string());

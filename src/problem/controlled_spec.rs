@@ -35,12 +35,12 @@ pub struct ControlledFile {
     /// Numbers with names that formulas may use.
     #[serde(default)]
     pub parameters: BTreeMap<String, f64>,
-    /// f, one formula for each coordinate.
+    /// The drift f, one formula for each coordinate.
     pub drift: Vec<FormulaText>,
-    /// G, d x m.
+    /// The control matrix G, d x m; a formula or number stands for that multiple of the identity.
     #[serde(default)]
     pub control_matrix: MatrixSpec,
-    /// sigma, d x q.
+    /// The noise matrix sigma, d x q; a formula or number stands for that multiple of the identity.
     #[serde(default)]
     pub diffusion: MatrixSpec,
     /// l: running reward when maximising, running cost when minimising.
@@ -58,7 +58,7 @@ pub struct ControlledFile {
     /// g: terminal reward when maximising, terminal cost when minimising.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<FormulaText>,
-    /// rho.
+    /// The discount rate rho >= 0, per unit of time.
     #[serde(default)]
     pub discount: f64,
     /// The set where the process ends.
@@ -199,10 +199,10 @@ pub enum FaceSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExactSpec {
-    /// V.
+    /// The known V(t, x).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<FormulaText>,
-    /// v, one formula for each component.
+    /// The known control, one formula for each component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Vec<FormulaText>>,
 }

@@ -30,7 +30,7 @@ pub use controlled_spec::ControlledFile;
 pub use error::ProblemError;
 pub use formula_text::{FormulaText, MatrixSpec};
 pub use grid::limit_memory;
-pub(crate) use grid::require_memory;
+pub(crate) use grid::memory_available;
 pub(crate) use resolve::check_name;
 pub use resolve::{DataColumns, Problem};
 pub use sampled::SampledProblem;

@@ -73,7 +73,7 @@ impl Problem {
             let allowed = format!("at most {MOST_DIMENSIONS}: the solvers work on grids; pift --parametric needs none");
             return Err(ProblemError::invalid("prior", format!("{dim} dimensions"), allowed));
         }
-        let grid = grid(&file.grid, dim, dim, file.time_steps)?;
+        let grid = grid(&file.grid, dim, dim)?;
         if let Some(network) = &network {
             model = model.with_score(Arc::new(Remembered::new(network.clone(), grid.clone())))?;
         }

@@ -24,15 +24,15 @@ pub struct ProblemFile {
     /// One sentence for reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// T.
+    /// T > 0, the length of generation time; with b = 1 a time of 1 noises the data by the factor exp(-1/2).
     pub horizon: f64,
-    /// b as a function of forward time.
+    /// The noise rate b, per unit of time, as a function of forward time tau = T - t.
     pub schedule: ScheduleSpec,
     /// The law of the data.
     pub prior: PriorSpec,
-    /// r.
+    /// The reward r of a generated state, in model coordinates.
     pub reward: RewardSpec,
-    /// beta: a number, a table or a formula in t.
+    /// beta > 0, in units of reward: a number, a table or a formula in generation time t.
     pub kl_weight: KlWeightSpec,
     /// The law of Y_0.
     #[serde(default)]
@@ -73,9 +73,9 @@ pub struct ProblemFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSpec {
-    /// Rows.
+    /// Rows of pixels.
     pub rows: usize,
-    /// Columns; rows times columns is the dimension.
+    /// Columns of pixels; rows times columns is the dimension.
     pub columns: usize,
     /// The values of black and of white.
     #[serde(default = "default_image_range")]
@@ -113,14 +113,14 @@ fn default_bridge_steps() -> Vec<usize> {
 pub enum ScheduleSpec {
     /// Constant b.
     Constant {
-        /// b.
+        /// The rate b > 0.
         b: f64,
     },
     /// b_min + (b_max - b_min) tau / T.
     Linear {
-        /// At the data.
+        /// The rate at the data, tau = 0.
         b_min: f64,
-        /// At the noise.
+        /// The rate at the noise, tau = T.
         b_max: f64,
     },
     /// Cosine alpha-bar with the rate capped.
@@ -135,7 +135,7 @@ pub enum ScheduleSpec {
     Table {
         /// Forward times from 0 to the horizon.
         tau: Vec<f64>,
-        /// Rates.
+        /// The rates b > 0 there.
         b: Vec<f64>,
     },
 }
@@ -153,18 +153,18 @@ fn default_offset() -> f64 {
 pub enum PriorSpec {
     /// N(mean, covariance).
     Gaussian {
-        /// Mean.
+        /// Mean, one entry for each dimension.
         mean: Vec<f64>,
-        /// Covariance, rows.
+        /// Covariance, a list of rows, positive definite.
         covariance: Vec<Vec<f64>>,
     },
     /// sum_i w_i N(mean_i, covariance_i).
     Mixture {
         /// Weights; they sum to one.
         weights: Vec<f64>,
-        /// Means.
+        /// Means, one vector for each component.
         means: Vec<Vec<f64>>,
-        /// Covariances, rows.
+        /// Covariances, one list of rows for each component.
         covariances: Vec<Vec<Vec<f64>>>,
     },
     /// Gaussian kernel density estimate of columns of a CSV file with a header.
@@ -214,12 +214,12 @@ fn default_standardize() -> bool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuadraticSpec {
-    /// Q, rows.
+    /// The curvature Q, a list of rows.
     #[serde(rename = "Q")]
     pub curvature: Vec<Vec<f64>>,
-    /// q.
+    /// The slope q.
     pub q: Vec<f64>,
-    /// c.
+    /// The constant c.
     #[serde(default)]
     pub c: f64,
 }
@@ -228,9 +228,9 @@ pub struct QuadraticSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BumpSpec {
-    /// Centre.
+    /// Centre, one entry for each dimension.
     pub center: Vec<f64>,
-    /// Standard deviation.
+    /// Standard deviation of the bell.
     pub width: f64,
     /// Value at the centre.
     pub height: f64,
@@ -243,20 +243,20 @@ pub struct BumpSpec {
 pub enum RewardSpec {
     /// q'x + c.
     Linear {
-        /// q.
+        /// The slope q, one entry for each dimension.
         q: Vec<f64>,
-        /// c.
+        /// The constant c.
         #[serde(default)]
         c: f64,
     },
     /// -x'Qx/2 + q'x + c.
     Quadratic {
-        /// Q, rows.
+        /// The curvature Q, a list of rows.
         #[serde(rename = "Q")]
         curvature: Vec<Vec<f64>>,
-        /// q.
+        /// The slope q.
         q: Vec<f64>,
-        /// c.
+        /// The constant c.
         #[serde(default)]
         c: f64,
     },
@@ -307,7 +307,7 @@ pub enum KlFunctionSpec {
     Table {
         /// Generation times from 0 to the horizon.
         t: Vec<f64>,
-        /// Weights.
+        /// The weights beta > 0 there.
         beta: Vec<f64>,
     },
     /// A formula in t, e.g. "0.4 + 0.8*(t/2)**2".
@@ -364,9 +364,9 @@ pub enum InitialLawSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GridSpec {
-    /// Lower corner.
+    /// Lower corner of the box, in the coordinates of the state.
     pub lower: Vec<f64>,
-    /// Upper corner.
+    /// Upper corner of the box.
     pub upper: Vec<f64>,
     /// Nodes in each direction, at least 5.
     pub nodes: Vec<usize>,

@@ -113,6 +113,9 @@ impl RunError {
                 ModelError::Integration { .. } => None,
             },
             RunError::Hjb(HjbError::Invalid { field, .. } | HjbError::Shape { field, .. }) => Some(field),
+            RunError::PiFt(PiFtError::Invalid { field, .. }) if field.starts_with("alpha") => Some("pift.alpha"),
+            RunError::PiFt(PiFtError::Invalid { field, .. }) if field.starts_with("kl_weight") => Some("kl_weight"),
+            RunError::PiFt(PiFtError::Model(ModelError::Invalid { field, .. })) => Some(field),
             _ => None,
         }
     }

@@ -5,10 +5,13 @@
 mod controlled;
 mod error;
 mod initial;
+mod memory;
+pub(crate) mod needs;
 mod network;
 mod norms;
 mod parametric;
 mod pift;
+mod plan;
 mod progress;
 mod reference_chain;
 mod rollout;
@@ -24,6 +27,7 @@ pub use network::{NetworkGap, NetworkReport, network_report};
 pub use norms::{SliceError, SupError, slice_errors};
 pub use parametric::{ParametricOptions, ParametricReport, ParametricRun, PolicyKind, Training, parametric};
 pub use pift::{PiFtReport, PiFtRun, Sandwich, pift};
+pub use plan::{Plan, plan, plan_controlled};
 pub use progress::{Progress, Silent};
 pub use reference_chain::{NetworkOwn, ReferenceChain};
 pub use rollout::{

@@ -2,7 +2,7 @@
 
 use super::norms::{RegionPoints, SupError, worst};
 use super::reference_chain::{ReferenceChain, reference_chain};
-use super::{Progress, RunError, SliceError, initial_mean};
+use super::{Progress, RunError, SliceError, initial_mean, needs};
 use crate::problem::Problem;
 use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, PiFtSpec, StopSpec, VarianceSpec};
 use hjbridge_model::exact::{ClosedForm, DiscreteLq, DiscreteStep, closed_form};
@@ -189,6 +189,7 @@ pub(crate) fn pift_params(problem: &Problem, track: bool) -> PiFtParams {
 /// # Errors
 /// Input that does not fit. A numerical failure is returned inside the run, with the steps finished.
 pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<PiFtRun, RunError> {
+    needs::check(&problem.grid, Some(steps), needs::pift(problem, steps))?;
     let exact = closed_form(&problem.model)?;
     let region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
     let start = std::time::Instant::now();

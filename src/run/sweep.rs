@@ -2,7 +2,7 @@
 
 use super::pift::{ChainOutcome, chain_outcome};
 use super::progress::Part;
-use super::{Progress, RolloutOptions, RunError, Silent, initial_law_name, initial_mean, is_cancelled, rollout, solve};
+use super::{Progress, RolloutOptions, RunError, Silent, initial_law_name, initial_mean, is_cancelled, needs, rollout, solve};
 use crate::problem::spec::KlWeightSpec;
 use crate::problem::{Problem, ProblemError};
 use hjbridge_model::exact::closed_form;
@@ -162,6 +162,8 @@ pub fn sweep_problems(problem: &Problem, weights: &[f64], directory: &Path) -> R
     if let Some(bad) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
         return Err(refused(bad.to_string(), "must be positive and finite"));
     }
+    let bytes = needs::rollout(problem, problem.file.time_steps);
+    needs::check(&problem.grid, Some(problem.file.time_steps), bytes)?;
     let mut weights = weights.to_vec();
     weights.sort_by(f64::total_cmp);
     if let Some(pair) = weights.windows(2).find(|w| w[0] == w[1]) {

@@ -48,7 +48,7 @@ fn misspelt_names_are_corrected() {
     let f = |old: &str, new: &str, needed: &[&str]| refused(FINE_TUNING, old, new, needed);
     f("horizon", "horizn", &["problem.json, line 2, column 2", "`horizn`", "did you mean `horizon`?"]);
     f("nodes", "noeds", &["line 9, column 5", "grid", "did you mean `nodes`?"]);
-    f("b_max", "bmax", &["line 3, column 55", "schedule", "did you mean `b_max`?"]);
+    f("b_max", "bmax", &["line 3, column 56", "schedule", "did you mean `b_max`?"]);
     f("\"covariance\"", "\"covarience\"", &["line 6, column 58", "prior", "did you mean `covariance`?"]);
     f("gaussian", "gausian", &["line 4, column 21", "prior.kind", "did you mean `gaussian`?"]);
     f("\"horizon\"", "\"initial_law\": \"optmal\", \"horizon\"", &["line 2, column", "initial_law", "did you mean `optimal`?"]);
@@ -64,13 +64,13 @@ fn values_are_placed_where_they_stand() {
     let f = |old: &str, new: &str, needed: &[&str]| refused(FINE_TUNING, old, new, needed);
     f("2.0,", "-2.0,", &["problem.json, line 2, column 32: horizon = -2"]);
     f("0.7", "0", &["problem.json, line 8, column 16: kl_weight = 0"]);
-    f("[[0.4]]", "[[-0.4]]", &["problem.json, line 6, column 59: prior.covariance"]);
-    f("[[0.4]]", "[[true]]", &["problem.json, line 6, column 61: prior.covariance[0][0]"]);
+    f("[[0.4]]", "[[-0.4]]", &["problem.json, line 6, column 58: prior.covariance"]);
+    f("[[0.4]]", "[[true]]", &["problem.json, line 6, column 60: prior.covariance[0][0]"]);
     f("[101]", "[3]", &["problem.json, line 9, column 55: grid.nodes[0] = 3"]);
-    f("[101]", "[3, \"é\", 4]", &["problem.json, line 9, column 60: grid.nodes[1]"]);
+    f("[101]", "[3, \"é\", 4]", &["problem.json, line 9, column 58: grid.nodes[1]"]);
     f("20,", "20, \"pift\": {\"tolerance\": -1}", &["line 9, column 102: pift.tolerance = -1"]);
     let c = |old: &str, new: &str, needed: &[&str]| refused(CONTROLLED, old, new, needed);
-    c("1.0,", "0,", &["line 1, column 71: horizon = 0"]);
+    c("1.0,", "0,", &["line 1, column 64: horizon = 0"]);
     c("-kappa*x0", "1/(x0 - x0)", &["line 3, column 13", "drift[0]"]);
 }
 

@@ -88,9 +88,10 @@ fn the_schema_refuses_values_that_the_program_refuses() {
     ] {
         assert!(!either.is_valid(&crate::desk::edit(&m, change.clone())), "{change}");
     }
-    for change in [json!({"kl_weight": {"kind": "formula", "beta": "1 + t"}}), json!({"kind": "fine_tuning"}), json!({"seed": 3})]
-    {
-        let changed = crate::desk::edit(&m, change);
+    let formula = crate::desk::edit(&m, json!({"kl_weight": {"kind": "formula", "beta": "1 + t"}}));
+    let mut named = m.clone();
+    named["kind"] = json!("fine_tuning");
+    for changed in [formula, named] {
         assert!(either.is_valid(&changed), "{changed}");
     }
 }
@@ -225,4 +226,64 @@ fn every_command_s_help_has_examples_that_parse() {
             assert!(!run.stderr.contains("Usage:"), "{line}: {}", run.stderr);
         }
     }
+}
+
+#[test]
+fn check_says_what_would_run_at_what_price() {
+    let desk = Desk::new();
+    let run = desk.run("check", &crate::desk::mixture(), &["--nodes", "201", "--steps", "100", "--paths", "5000"]).good("check");
+    for part in ["solve ", "rollout ", "pift ", "bridge ", " s ", "GB at most", "5000 paths of 100 steps", "N = 100", "[8, 16]"] {
+        assert!(run.stdout.contains(part), "{part} is not in\n{}", run.stdout);
+    }
+    assert!(run.stdout.contains("grid [201] nodes"), "{}", run.stdout);
+    // a network has no bridge, a controlled diffusion neither that nor pift
+    let controlled = json!({
+        "kind": "controlled_diffusion", "name": "c", "horizon": 1.0, "drift": ["-x0"], "start": [[0.0]],
+        "grid": {"lower": [-3.0], "upper": [3.0], "nodes": [101]}, "target": {"level": "x0 - 2"}
+    });
+    let run = desk.run("check", &controlled, &[]).good("controlled");
+    assert!(run.stdout.contains("no high order: there is a target") && !run.stdout.contains("bridge"), "{}", run.stdout);
+    // more nodes take more time and memory
+    let price = |nodes: &str| {
+        let run = desk.run("check", &crate::desk::plane(), &["--nodes", nodes, "--steps", "1000"]).good(nodes);
+        let line = run.stdout.lines().find(|l| l.trim_start().starts_with("pift ")).unwrap().to_string();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let seconds = words[1].parse::<f64>().unwrap()
+            * [("s", 1.0), ("min", 60.0), ("h", 3600.0)].into_iter().find(|u| u.0 == words[2]).unwrap().1;
+        (seconds, words[3].parse::<f64>().unwrap())
+    };
+    let (small, large) = (price("101"), price("401"));
+    assert!(large.0 > 8.0 * small.0 && large.1 > 8.0 * small.1, "{small:?} {large:?}");
+}
+
+#[test]
+fn memory_is_refused_before_anything_begins() {
+    let desk = Desk::new();
+    let problem = crate::desk::mixture();
+    let refused = |command: &str, problem: &Value, flags: &[&str]| {
+        let run = desk.run(command, problem, flags);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{command} {flags:?}: {}", run.stderr);
+        for part in ["GB of memory", "may be used", "--memory"] {
+            assert!(run.stderr.contains(part), "{command} {flags:?}: {}", run.stderr);
+        }
+        assert!(!run.out.exists(), "{command} {flags:?}");
+    };
+    for (command, more) in
+        [("solve", &[][..]), ("rollout", &[]), ("pift", &[]), ("bridge", &[]), ("sweep", &["--kl-weight", "0.5,0.7"])]
+    {
+        refused(command, &problem, &[more, &["--memory", "0.01"]].concat());
+    }
+    let controlled = json!({
+        "kind": "controlled_diffusion", "name": "c", "horizon": 1.0, "drift": ["-x0"], "start": [[0.0]],
+        "grid": {"lower": [-3.0], "upper": [3.0], "nodes": [101]}
+    });
+    for command in ["solve", "rollout"] {
+        refused(command, &controlled, &["--memory", "0.01"]);
+    }
+    // whatever the machine: V and u of ten million steps
+    refused("pift", &problem, &["--nodes", "100001", "--steps", "10000000"]);
+    refused("bridge", &problem, &["--nodes", "100001", "--steps", "10000000"]);
+    let run = desk.run("solve", &problem, &["--memory", "-1"]);
+    assert!(run.code == 2 && run.stderr.contains("must be positive"), "{}", run.stderr);
+    desk.run("pift", &problem, &["--memory", "0.2", "--steps", "8"]).good("enough");
 }

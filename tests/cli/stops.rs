@@ -11,8 +11,7 @@ const SMALL: [&str; 4] = ["--nodes", "61", "--steps", "8"];
 
 /// Long enough to be met in the middle.
 fn long() -> Value {
-    let change =
-        json!({"time_steps": 100_000, "bridge_steps": [8, 60_000], "paths": 200_000_000, "scheme": {"route": "monotone"}});
+    let change = json!({"time_steps": 100_000, "bridge_steps": [8, 60_000], "scheme": {"route": "monotone"}});
     edit(&mixture(), change)
 }
 
@@ -67,8 +66,8 @@ fn a_finished_run_is_replaced_only_by_force() {
 }
 
 /// Start `command`, end it by `signal_name` once it is `under_way`.
-fn ended(desk: &Desk, command: &str, signal_name: &str, under_way: impl Fn(&Path) -> bool) -> Outcome {
-    desk.file("problem.json", long().to_string());
+fn ended(desk: &Desk, problem: &Value, command: &str, signal_name: &str, under_way: impl Fn(&Path) -> bool) -> Outcome {
+    desk.file("problem.json", problem.to_string());
     let child = desk.program(&[command, "problem.json", "--out", "out"]).spawn().unwrap();
     let out = desk.path().join("out");
     until(|| under_way(&out));
@@ -80,7 +79,8 @@ fn ended(desk: &Desk, command: &str, signal_name: &str, under_way: impl Fn(&Path
 #[test]
 fn a_killed_run_leaves_whole_files_and_a_report_that_says_so() {
     let desk = Desk::new();
-    let run = ended(&desk, "rollout", "KILL", |out| out.join("solution.npz").exists());
+    let many = edit(&mixture(), json!({"paths": 500_000_000}));
+    let run = ended(&desk, &many, "rollout", "KILL", |out| out.join("solution.npz").exists());
     assert_eq!(run.code, -1, "killed");
     let report = run.report();
     assert_eq!(report["complete"], false);
@@ -100,7 +100,7 @@ fn an_interrupted_run_keeps_what_it_has_finished() {
     for (command, section) in [("solve", "solve"), ("pift", "pift"), ("bridge", "bridge")] {
         let desk = Desk::new();
         // nothing is written before the end: what is met is the solver
-        let run = ended(&desk, command, "INT", |_| false);
+        let run = ended(&desk, &long(), command, "INT", |_| false);
         assert_eq!(run.code, 3, "{command}: {}", run.stderr);
         assert!(run.stderr.contains("interrupted"), "{command}: {}", run.stderr);
         let report = run.report();

@@ -10,6 +10,7 @@ mod monotone;
 mod stationary;
 
 use super::Progress;
+use super::memory::CERTIFY_ALL;
 use crate::problem::spec::{RouteSpec, SchemeSpec, SpaceSpec, TimeSpec};
 use hjbridge_hjb::certificate::{AccuracyCertificate, CertificateParams, Certifier};
 use hjbridge_hjb::cole_hopf::{ColeHopfInfo, StationaryColeHopfInfo};
@@ -21,9 +22,6 @@ use hjbridge_hjb::{
 use hjbridge_model::{ControlledDiffusion, Region, TensorGrid};
 use serde::Serialize;
 use std::sync::Arc;
-
-/// Bytes of time levels up to which the certificate sees all of them.
-const CERTIFY_ALL: usize = 1 << 27;
 
 /// An HJB equation and how it is to be solved.
 pub(super) struct Equation<'a> {

@@ -2,12 +2,10 @@
 
 use super::{Equation, Levels, RouteReport, Solved, SolverInfo, split};
 use crate::run::Progress;
+use crate::run::memory::KEEP_ALL;
 use hjbridge_hjb::{HjbError, HjbParams, HjbSolver, Storage};
 use hjbridge_model::TensorGrid;
 use std::sync::Arc;
-
-/// Bytes up to which all time levels are kept; above, 129 of them.
-const KEEP_ALL: usize = 1 << 30;
 
 impl Equation<'_> {
     /// The parameters of the monotone route.
@@ -18,7 +16,7 @@ impl Equation<'_> {
             steps: self.steps,
             boundary: self.faces,
             storage: self.storage(),
-            memory_limit: u64::MAX, // checked against the machine when the problem was resolved
+            memory_limit: u64::MAX, // checked before the run, against what the machine has
             sense: self.sense,
             ..HjbParams::default()
         }
