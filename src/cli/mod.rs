@@ -105,7 +105,7 @@ struct Options {
     #[arg(long)]
     force: bool,
     /// Memory that the run may take, in GB (1e9 bytes) [default: what the machine has free]
-    #[arg(long, value_name = "GB", value_parser = gigabytes)]
+    #[arg(long, value_name = "GB", value_parser = gigabytes, allow_negative_numbers = true)]
     memory: Option<f64>,
     /// No progress and no summary
     #[arg(long)]

@@ -625,7 +625,13 @@ pub(super) fn parse_json<T: de::DeserializeOwned>(text: &str, path: &Path) -> Re
                 place = place_of(text, &exact).unwrap_or(place);
                 (field, rest)
             }
-            None => (field, message),
+            None => {
+                // the parser was behind the value; of what is missing it knows the end of the object
+                if e.is_data() && !message.starts_with("missing") {
+                    place = place_of(text, &field).unwrap_or(place);
+                }
+                (field, message)
+            }
         };
         let message = format!("{message}{}", did_you_mean(message));
         ProblemError::Parse { path: path.into(), line: place.line, column: place.column, field, message }

@@ -26,18 +26,25 @@ pub(crate) fn check(grid: &TensorGrid, steps: Option<usize>, bytes: f64) -> Resu
     require("grid.nodes", value, bytes)
 }
 
+/// Of the layers of a network that gives the score, for all nodes at once on each thread.
+fn network(problem: &Problem) -> f64 {
+    let width = problem.network.as_ref().map_or(0.0, |n| (n.network().parameters() as f64).sqrt());
+    80.0 * problem.grid.len() as f64 * width
+}
+
 /// Of `solve`; `levels` intervals between stored times where a route is chosen.
 pub(crate) fn solve(problem: &Problem, levels: usize) -> f64 {
     let size = size(problem);
-    match problem.file.scheme.route() {
-        RouteSpec::Monotone => size.certified(size.kept(problem.file.time_steps)),
-        _ => size.certified(levels as f64 + 1.0),
-    }
+    let kept = match problem.file.scheme.route() {
+        RouteSpec::Monotone => size.kept(problem.file.time_steps),
+        _ => levels as f64 + 1.0,
+    };
+    size.certified(kept) + network(problem)
 }
 
 /// Of the monotone solution that other commands start from.
 pub(crate) fn policy(problem: &Problem, steps: usize) -> f64 {
-    size(problem).policy(size(problem).kept(steps))
+    size(problem).policy(size(problem).kept(steps)) + network(problem)
 }
 
 /// Of `rollout`: that, and the score in tables at every step, where it is dear.
@@ -49,7 +56,7 @@ pub(crate) fn rollout(problem: &Problem, steps: usize) -> f64 {
 /// Of `pift`: V and u at every t_k.
 pub(crate) fn pift(problem: &Problem, steps: usize) -> f64 {
     let size = size(problem);
-    size.work(false) + size.level() * (steps as f64 + 2.0)
+    size.work(false) + size.level() * (steps as f64 + 2.0) + network(problem)
 }
 
 /// Of `bridge`: the HJB solution, finer where there is no closed form, and V, u and the shifts of the longest chain.

@@ -36,7 +36,7 @@ const HIGH_ORDER: [f64; 3] = [4e-5, 6e-9, 1.4e-8];
 const RIGHT_SIDES: f64 = 6.6;
 
 /// Seconds of a node in one linear system of a stationary problem, with its factorisation, and the usual number of systems.
-const STATIONARY: [f64; 3] = [2e-7, 4e-6, 4e-5];
+const STATIONARY: [f64; 3] = [2e-7, 3e-6, 4e-5];
 const POLICIES: f64 = 8.0;
 
 /// Seconds of a node in one Bellman step of PI-FT, without and with the records of all iterates.
@@ -44,10 +44,13 @@ const BELLMAN: [f64; 3] = [6e-7, 1.3e-6, 5e-6];
 const RECORDED: [f64; 3] = [1.2e-6, 5e-6, 2e-5];
 
 /// Seconds of a step of a path on all cores together, with policy from a table.
-const PATH_STEP: [f64; 3] = [7e-9, 1.5e-8, 4e-8];
+const PATH_STEP: [f64; 3] = [1.2e-8, 3e-8, 6e-8];
 
 /// Seconds of one component of the score or the closed form at one point.
-const COMPONENT: f64 = 2e-9;
+const COMPONENT: f64 = 1e-9;
+
+/// Seconds of one parameter of a network at one point.
+const PARAMETER: f64 = 5e-11;
 
 /// Seconds of pictures and files.
 const PICTURES: [f64; 3] = [0.2, 0.7, 0.1];
@@ -130,18 +133,19 @@ pub fn plan(problem: &Problem, levels: usize) -> Vec<Plan> {
     };
     let nodes = cost.size.nodes;
     let score = match &problem.network {
-        Some(network) => network.network().parameters() as f64 * 1e-9,
+        Some(network) => network.network().parameters() as f64 * PARAMETER,
         None => problem.model.prior().components() as f64 * dim as f64 * COMPONENT,
     };
     // the score at all nodes and the closed form over the box, at each time stored
-    let compare = |levels: f64| 3.0 * nodes * levels * score;
+    let compare = |levels: f64| 2.0 * nodes * levels * score;
     let solver = |steps: usize| cost.monotone(steps) + 2.0 * nodes * steps as f64 * score;
     let pictures = by_dim(PICTURES, dim);
     let (route, seconds) = cost.routes(&f.scheme, f.time_steps, Ok(()));
+    let stored = if f.scheme.route() == RouteSpec::Monotone { cost.size.kept(f.time_steps) } else { levels as f64 + 1.0 };
     let mut plans = vec![Plan {
         command: "solve",
         what: route,
-        seconds: seconds + compare(levels as f64) + pictures,
+        seconds: seconds + compare(stored) + pictures,
         bytes: needs::solve(problem, levels),
     }];
     let kept = cost.size.kept(f.time_steps);
@@ -152,6 +156,13 @@ pub fn plan(problem: &Problem, levels: usize) -> Vec<Plan> {
         command: "rollout",
         what: format!("monotone solution with {0} steps, then {1} paths of {0} steps by the Euler scheme", f.time_steps, f.paths),
         seconds: simulated + pictures,
+        bytes: needs::rollout(problem, f.time_steps),
+    });
+    let chain = nodes * f.time_steps as f64 * (by_dim(BELLMAN, dim) + 2.0 * score);
+    plans.push(Plan {
+        command: "sweep",
+        what: "for each KL weight: that rollout, and PI-FT with as many steps".into(),
+        seconds: simulated + chain,
         bytes: needs::rollout(problem, f.time_steps),
     });
     let both = if f.pift.kernel == KernelSpec::Both { 1.5 } else { 1.0 };
@@ -201,7 +212,11 @@ pub fn plan_controlled(problem: &ControlledProblem, levels: usize) -> Vec<Plan> 
     let (what, seconds) = match f.horizon {
         None => {
             let linear = f.scheme.route() == RouteSpec::ColeHopf;
-            let how = if linear { "the linear equation (Cole-Hopf)" } else { "policy iteration" };
+            let how = if linear {
+                "the linear equation (Cole-Hopf)"
+            } else {
+                "policy iteration or, where it applies, the linear equation"
+            };
             let seconds = size.nodes * by_dim(STATIONARY, dim) * POLICIES * (1.0 + cost.coarser() * 2.0) * search.sqrt();
             (format!("no horizon: {how}; certificate from the half and the quarter grid"), seconds)
         }

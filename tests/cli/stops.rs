@@ -11,7 +11,7 @@ const SMALL: [&str; 4] = ["--nodes", "61", "--steps", "8"];
 
 /// Long enough to be met in the middle.
 fn long() -> Value {
-    let change = json!({"time_steps": 100_000, "bridge_steps": [8, 60_000], "scheme": {"route": "monotone"}});
+    let change = json!({"time_steps": 150_000, "bridge_steps": [8, 150_000], "scheme": {"route": "monotone"}});
     edit(&mixture(), change)
 }
 
@@ -70,8 +70,14 @@ fn ended(desk: &Desk, problem: &Value, command: &str, signal_name: &str, under_w
     desk.file("problem.json", problem.to_string());
     let child = desk.program(&[command, "problem.json", "--out", "out"]).spawn().unwrap();
     let out = desk.path().join("out");
+    // the program is ready to be interrupted once it catches the signal (Linux tells; elsewhere a while must do)
+    let status = format!("/proc/{}/status", child.id());
+    let mask = |text: String| {
+        text.lines().find_map(|l| l.strip_prefix("SigCgt:").map(|m| u64::from_str_radix(m.trim(), 16).unwrap_or(0)))
+    };
+    until(|| std::fs::read_to_string(&status).map_or(true, |text| mask(text).is_none_or(|m| m & 2 != 0)));
     until(|| under_way(&out));
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(1000));
     signal(&child, signal_name);
     finish(child, command, out)
 }
@@ -100,7 +106,8 @@ fn an_interrupted_run_keeps_what_it_has_finished() {
     for (command, section) in [("solve", "solve"), ("pift", "pift"), ("bridge", "bridge")] {
         let desk = Desk::new();
         // nothing is written before the end: what is met is the solver
-        let run = ended(&desk, &long(), command, "INT", |_| false);
+        let problem = if command == "solve" { edit(&long(), json!({"grid": {"nodes": [801]}})) } else { long() };
+        let run = ended(&desk, &problem, command, "INT", |_| true);
         assert_eq!(run.code, 3, "{command}: {}", run.stderr);
         assert!(run.stderr.contains("interrupted"), "{command}: {}", run.stderr);
         let report = run.report();
@@ -111,4 +118,40 @@ fn an_interrupted_run_keeps_what_it_has_finished() {
         assert!(s.time.len() >= 2 && *s.time.last().unwrap() == 2.0, "{command}: {:?}", s.time);
         assert!(names(&run.out).iter().all(|n| !n.starts_with('.')), "{command}");
     }
+}
+
+/// Bytes that `check` foretells for `command`.
+fn foretold(desk: &Desk, problem: &Value, command: &str) -> f64 {
+    let run = desk.run("check", problem, &[]).good("check");
+    let line = run.stdout.lines().find(|l| l.trim_start().starts_with(&format!("{command} "))).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    1e9 * words[words.iter().position(|w| *w == "GB").unwrap() - 1].parse::<f64>().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_takes_the_memory_that_check_foretells_and_no_more() {
+    let desk = Desk::new();
+    let change = json!({"grid": {"nodes": [2001]}, "time_steps": 3000, "scheme": {"route": "monotone"}});
+    let problem = edit(&mixture(), change);
+    let bytes = foretold(&desk, &problem, "solve");
+    // V and U of all levels alone
+    assert!(bytes > 8.0 * 2.0 * 2001.0 * 3001.0, "{bytes:e}");
+    let child = desk.program(&["solve", "problem.json", "--out", "out"]).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let watch = std::thread::spawn(move || {
+        let mut peak = 0.0_f64;
+        while let Ok(text) = std::fs::read_to_string(&status) {
+            let Some(line) = text.lines().find_map(|l| l.strip_prefix("VmHWM:")) else { break };
+            let kib: f64 = line.split_whitespace().next().unwrap().parse().unwrap();
+            peak = peak.max(1024.0 * kib);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        peak
+    });
+    let run = finish(child, "solve", desk.path().join("out")).good("solve");
+    assert!(run.out.join("solution.npz").exists());
+    let peak = watch.join().unwrap();
+    // check rounds to 10 MB
+    assert!(peak < bytes + 1e7 && bytes < 4.0 * peak, "foretold {bytes:e}, taken {peak:e}");
 }

@@ -502,7 +502,10 @@ fn a_wish_to_stop_is_heard_by_every_route_and_what_was_observed_stays() {
                 later.store(view.level == 12, Ordering::Relaxed);
             });
             let (mut whole, unset) = (Vec::new(), AtomicBool::new(false));
-            solver().with_interrupt(Some(&unset)).solve_observed(&mut |view| whole.push((view.level, view.value.to_vec()))).unwrap();
+            solver()
+                .with_interrupt(Some(&unset))
+                .solve_observed(&mut |view| whole.push((view.level, view.value.to_vec())))
+                .unwrap();
             if let Err(e) = outcome {
                 assert!(matches!(e, HjbError::Interrupted { t } if t < 1.6), "{choice:?}: {e}");
                 assert!((5..whole.len()).contains(&seen.len()), "{choice:?}: {} levels", seen.len());
