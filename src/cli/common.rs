@@ -1,7 +1,7 @@
 //! What the commands share: reading the problem, applying flags, writing the report.
 
-use super::Options;
 use super::progress::Bars;
+use super::{Options, interrupt};
 use crate::problem::spec::GridSpec;
 use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, ProblemFile, SampledProblem};
 use crate::report::html::{self, Fields};
@@ -96,7 +96,7 @@ impl Subject for ControlledProblem {
         let AnyProblemFile::Controlled(mut file) = file else {
             return Err(RunError::Unsupported(format!("{command} needs a problem of kind controlled_diffusion")));
         };
-        let simulated = matches!(command, "rollout" | "certify");
+        let simulated = matches!(command, "rollout" | "certify" | "check");
         for (flag, given) in [("--paths", options.paths.is_some()), ("--seed", options.seed.is_some())] {
             if given && !simulated {
                 return Err(ProblemError::invalid(flag, "given", "is for simulations: for rollout and certify").into());
@@ -164,9 +164,13 @@ impl<P: Subject> Session<P> {
         let problem = P::open(command, options, file)?;
         let out = options.out.clone().unwrap_or_else(|| PathBuf::from("out").join(problem.name()));
         let out = OutputDirectory::prepare(&out)?;
+        if !options.force {
+            out.keep_finished()?;
+        }
+        interrupt::catch();
         let threads = options.threads.map(usize::from);
         let slices = options.slices.unwrap_or(SLICES);
-        let bars = Bars::new(options.quiet || ranks.rank() > 0);
+        let bars = Bars::new(options.quiet || ranks.rank() > 0, interrupt::flag());
         Ok(Session {
             command,
             problem,
@@ -244,6 +248,8 @@ impl<P: Subject> Session<P> {
 
     /// Write the report, print the summary, pass on the failure.
     pub fn finish(&self, mut report: Report, failure: Option<RunError>, summary: &[String]) -> Result<(), RunError> {
+        // what was left out since the user wanted the end is no whole run
+        let failure = failure.or_else(|| interrupt::was_caught().then_some(RunError::Cancelled));
         report.complete = failure.is_none();
         report.error = failure.as_ref().map(ToString::to_string);
         if !self.writes() {

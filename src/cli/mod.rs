@@ -9,6 +9,9 @@ mod certify;
 mod check;
 mod common;
 mod controlled;
+mod examples;
+mod init;
+mod interrupt;
 mod parametric;
 mod pift;
 mod progress;
@@ -18,9 +21,9 @@ mod rollout_options;
 mod solve;
 mod sweep;
 
-use crate::problem::{AnyProblemFile, ProblemError, SampledProblem, line_of};
+use crate::problem::{AnyProblemFile, ProblemError, ProblemKind, SampledProblem, limit_memory, place_in_file, schema};
 use crate::run::RunError;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use common::Session;
 use hjbridge_rollout::Ranks;
 use std::ffi::OsString;
@@ -30,7 +33,7 @@ use std::sync::Arc;
 
 /// Exact answers for fine-tuning diffusion models by stochastic control, and PI-FT measured against them.
 #[derive(Parser)]
-#[command(name = "hjbridge", version, about)]
+#[command(name = "hjbridge", version, about, after_help = examples::ALL)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,29 +41,49 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Validate a problem file and print the resolved problem
-    Check {
-        /// The problem file
-        problem: PathBuf,
-    },
+    /// Write a commented problem to start from
+    #[command(after_help = examples::INIT)]
+    Init(init::InitArgs),
+    /// Validate a problem file, say what each command would do and how long it takes, print the resolved problem
+    #[command(after_help = examples::CHECK)]
+    Check(check::CheckArgs),
     /// Solve the Hamilton-Jacobi-Bellman equation on the grid
+    #[command(after_help = examples::SOLVE)]
     Solve(Options),
     /// Simulate the optimal policy
+    #[command(after_help = examples::ROLLOUT)]
     Rollout(rollout_options::RolloutArgs),
     /// Solve and simulate at several KL weights: reward against divergence
+    #[command(after_help = examples::SWEEP)]
     Sweep(sweep::SweepArgs),
     /// Solve the discrete-time problem by PI-FT
+    #[command(after_help = examples::PIFT)]
     Pift(pift::PiftArgs),
     /// Measure how PI-FT converges to the continuous solution
+    #[command(after_help = examples::BRIDGE)]
     Bridge(Options),
     /// Measure the discretisation error of every scheme on a suite of problems
     Benchmark(benchmark::BenchmarkArgs),
     /// Say how far from optimal a policy from a file is
     Certify(certify::CertifyArgs),
+    /// Print the JSON Schema of problem files
+    #[command(after_help = examples::SCHEMA)]
+    Schema {
+        /// Files of this kind only [default: of either]
+        #[arg(value_enum)]
+        kind: Option<ProblemKind>,
+    },
+    /// Print a script that completes commands and flags in a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Flags common to the commands; they override the problem file.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 struct Options {
     /// The problem file
     problem: PathBuf,
@@ -85,6 +108,12 @@ struct Options {
     /// Time slices in solution.npz, and of rollout in paths.npz, at least 2 [default: at most 129]
     #[arg(long, value_parser = at_least_two)]
     slices: Option<usize>,
+    /// Replace the files of a finished run in the output directory
+    #[arg(long)]
+    force: bool,
+    /// Memory that the run may take, in GB (1e9 bytes) [default: what the machine has free]
+    #[arg(long, value_name = "GB", value_parser = gigabytes, allow_negative_numbers = true)]
+    memory: Option<f64>,
     /// No progress and no summary
     #[arg(long)]
     quiet: bool,
@@ -117,6 +146,11 @@ pub fn run<S: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = S>) ->
     dispatch(&cli.command, &ranks::start()?)
 }
 
+fn gigabytes(text: &str) -> Result<f64, String> {
+    let positive = |x: f64| if x.is_finite() && x > 0.0 { Ok(x) } else { Err("must be positive and finite".into()) };
+    text.parse::<f64>().map_err(|e| e.to_string()).and_then(positive)
+}
+
 /// Run the program on the process's arguments.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
@@ -140,6 +174,8 @@ pub fn main() -> ExitCode {
                 | RunError::Stopped { .. }
                 | RunError::BenchmarkInterrupted { .. } => 3,
                 e if e.is_input() => 2,
+                // whatever the user's interrupt made of it
+                _ if interrupt::was_caught() => 3,
                 _ => 1,
             })
         }
@@ -148,12 +184,21 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
+    /// Whether an earlier run goes on, which then takes its own directory again.
+    fn goes_on(&self) -> bool {
+        match self {
+            Command::Rollout(args) => args.resumes(),
+            Command::Pift(args) => args.parametric.resumes(),
+            _ => false,
+        }
+    }
+
     /// Where in the problem file the field stands that an error names, unless a flag gave its value.
     fn place(&self, e: &RunError) -> String {
         let Some(field) = e.field().filter(|_| e.is_input()) else { return String::new() };
         let (path, by_flags) = match self {
-            Command::Check { problem } => (problem, Vec::new()),
-            Command::Benchmark(_) => return String::new(),
+            Command::Init(_) | Command::Schema { .. } | Command::Completions { .. } | Command::Benchmark(_) => return String::new(),
+            Command::Check(args) => (args.problem(), args.given()),
             Command::Solve(o)
             | Command::Rollout(rollout_options::RolloutArgs { options: o, .. })
             | Command::Sweep(sweep::SweepArgs { options: o, .. })
@@ -169,15 +214,23 @@ impl Command {
                     ("paths", o.paths.is_some()),
                     ("seed", o.seed.is_some()),
                 ];
-                (&o.problem, flags.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect())
+                let given = flags.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect();
+                (o.problem.as_path(), given)
             }
         };
         if by_flags.iter().any(|given| field.starts_with(given)) {
             return String::new();
         }
-        let line = std::fs::read_to_string(path).ok().and_then(|text| line_of(&text, field));
-        line.map_or(String::new(), |line| format!("{}, line {line}: ", path.display()))
+        place_in_file(path, field).map_or(String::new(), |place| format!("{}, {place}: ", path.display()))
     }
+}
+
+/// A reader who has left is no error.
+fn completions(shell: clap_complete::Shell) -> Result<(), RunError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "hjbridge", &mut script);
+    common::say(String::from_utf8_lossy(&script).lines());
+    Ok(())
 }
 
 fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
@@ -186,8 +239,14 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         return Err(RunError::Unsupported(what.into()));
     }
     let (name, options): (&'static str, _) = match command {
-        Command::Check { problem } => return check::run(problem),
+        Command::Init(args) => return init::run(args),
         Command::Benchmark(args) => return benchmark::run(args),
+        Command::Check(args) => return check::run(args),
+        Command::Schema { kind } => {
+            common::say([format!("{:#}", schema(*kind))].iter());
+            return Ok(());
+        }
+        Command::Completions { shell } => return completions(*shell),
         Command::Solve(options) => ("solve", options),
         Command::Rollout(args) => ("rollout", &args.options),
         Command::Sweep(args) => ("sweep", &args.options),
@@ -195,6 +254,10 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         Command::Bridge(options) => ("bridge", options),
         Command::Certify(args) => ("certify", &args.options),
     };
+    let options = &Options { force: options.force || command.goes_on(), ..options.clone() };
+    if let Some(gigabytes) = options.memory {
+        limit_memory(gigabytes * 1e9);
+    }
     let work = || {
         let mut file = AnyProblemFile::read(&options.problem)?;
         if let Command::Pift(args) = command {
@@ -218,7 +281,8 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         }
         let session = Session::open(name, options, file, ranks)?;
         match command {
-            Command::Check { .. } | Command::Certify(_) | Command::Benchmark(_) => Ok(()),
+            Command::Init(_) | Command::Check(_) | Command::Schema { .. } | Command::Completions { .. } => Ok(()),
+            Command::Certify(_) | Command::Benchmark(_) => Ok(()),
             Command::Solve(_) => solve::run(&session),
             Command::Rollout(args) => rollout::run(&session, args),
             Command::Sweep(args) => sweep::run(&session, args),

@@ -46,6 +46,9 @@ pub enum RunError {
     /// Something this version does not do.
     #[error("{0}")]
     Unsupported(String),
+    /// The user ended the run.
+    #[error("interrupted before everything was done")]
+    Cancelled,
     /// The user ended a training.
     #[error("interrupted after {done} iterations; --resume goes on")]
     Stopped {
@@ -96,7 +99,11 @@ impl RunError {
                 matches!(e, RolloutError::Invalid { .. } | RolloutError::Dimension { .. } | RolloutError::Checkpoint { .. })
             }
             RunError::Report(e) => matches!(e, ReportError::Invalid { .. }),
-            RunError::Interrupted { .. } | RunError::Stopped { .. } | RunError::Ranks(_) | RunError::Sweep { .. } => false,
+            RunError::Interrupted { .. }
+            | RunError::Stopped { .. }
+            | RunError::Cancelled
+            | RunError::Ranks(_)
+            | RunError::Sweep { .. } => false,
             RunError::MultilevelInterrupted { .. } | RunError::Multilevel { .. } | RunError::BenchmarkInterrupted { .. } => false,
         }
     }
@@ -112,6 +119,9 @@ impl RunError {
                 ModelError::Integration { .. } => None,
             },
             RunError::Hjb(HjbError::Invalid { field, .. } | HjbError::Shape { field, .. }) => Some(field),
+            RunError::PiFt(PiFtError::Invalid { field, .. }) if field.starts_with("alpha") => Some("pift.alpha"),
+            RunError::PiFt(PiFtError::Invalid { field, .. }) if field.starts_with("kl_weight") => Some("kl_weight"),
+            RunError::PiFt(PiFtError::Model(ModelError::Invalid { field, .. })) => Some(field),
             _ => None,
         }
     }

@@ -227,6 +227,12 @@ pub enum HjbError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// The flag of `with_interrupt` was set.
+    #[error("interrupted at t = {t}")]
+    Interrupted {
+        /// Generation time reached, going backward from T; 0 for a stationary problem.
+        t: f64,
+    },
     /// A linear system could not be solved.
     #[error("linear system at t = {t}: {source}")]
     Linear {

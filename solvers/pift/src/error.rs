@@ -15,6 +15,12 @@ pub enum PiFtError {
         /// What is allowed.
         allowed: String,
     },
+    /// The flag of [`crate::PiFt::with_interrupt`] was set.
+    #[error("interrupted at step {step}")]
+    Interrupted {
+        /// Step k of the chain that comes next; those above it are done.
+        step: usize,
+    },
     /// An error of the model: a grid, an interpolant, a law.
     #[error(transparent)]
     Model(#[from] ModelError),
