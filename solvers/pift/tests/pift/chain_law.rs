@@ -167,13 +167,14 @@ fn gaussian_chains_in_the_plane_have_their_exact_law() {
             GridLaw::propagate(&chain, grid.clone(), &initial, ChainPolicy::Shifts(&shifts), ChainLawParams::default()).unwrap();
         let (mean, cov) = plane_moments(&problem, &chain);
         for i in 0..2 {
-            // remeshing and kernels keep moments exactly; sampled kernels the variance to 1e-5 of sig^2 where sig is 0.9 spacings
-            assert!((law.mean[i] - mean[i]).abs() < 1e-7, "{time_grid:?} mean {:?}, not {mean:?}", law.mean);
+            // remeshing and kernels keep moments; the box ends five standard deviations (1.2 at first with `OverAlpha`) from the
+            // middle, and what leaves it, 1e-7 of the mass, changes the mean by 6 times and the covariance by 36 times that
+            assert!((law.mean[i] - mean[i]).abs() < 3e-6, "{time_grid:?} mean {:?}, not {mean:?}", law.mean);
             for j in 0..2 {
-                assert!((law.covariance[i][j] - cov[i][j]).abs() < 1e-6, "{time_grid:?} {:?}, not {cov:?}", law.covariance);
+                assert!((law.covariance[i][j] - cov[i][j]).abs() < 2e-5, "{time_grid:?} {:?}, not {cov:?}", law.covariance);
             }
         }
-        assert!(law.info.mass_defect < 1e-7, "{:?}", law.info);
+        assert!(law.info.mass_defect < 1e-6, "{:?}", law.info);
         // and the density, to the ripple that remeshing leaves where the noise (absent in the last step of `Posterior`) damps none
         let det = cov[0][0] * cov[1][1] - cov[0][1] * cov[0][1];
         let mut worst = 0.0_f64;
