@@ -701,7 +701,7 @@ fn other_commands_and_flags_are_refused() {
         let run = desk.run(command, &small(), &[]);
         assert_eq!(run.code, 2, "{command}: {}", run.stderr);
         assert!(run.stderr.contains(command) && run.stderr.contains("controlled_diffusion"), "{}", run.stderr);
-        assert!(run.stderr.contains("check, solve and rollout") && !run.out.exists());
+        assert!(run.stderr.contains("check, solve, rollout and certify") && !run.out.exists());
     }
     for (problem, flags, needed) in [
         (small(), ["--paths", "10"], "--paths"),
