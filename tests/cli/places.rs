@@ -46,7 +46,7 @@ fn the_texts_themselves_are_good() {
 #[test]
 fn misspelt_names_are_corrected() {
     let f = |old: &str, new: &str, needed: &[&str]| refused(FINE_TUNING, old, new, needed);
-    f("horizon", "horizn", &["problem.json, line 2, column 2", "`horizn`", "did you mean `horizon`?"]);
+    f("horizon", "horizn", &["problem.json, line 2, column 31", "`horizn`", "did you mean `horizon`?"]);
     f("nodes", "noeds", &["line 9, column 5", "grid", "did you mean `nodes`?"]);
     f("b_max", "bmax", &["line 3, column 56", "schedule", "did you mean `b_max`?"]);
     f("\"covariance\"", "\"covarience\"", &["line 6, column 58", "prior", "did you mean `covariance`?"]);
