@@ -108,8 +108,8 @@ fn edit(problem: &mut Value, edit: &Edit) {
             let (parent, key) = place.rsplit_once('/').unwrap_or(("", ""));
             match (problem.pointer_mut(parent), edit) {
                 (Some(Value::Object(members)), Edit::Remove(_)) => drop(members.remove(key)),
-                (Some(Value::Array(items)), Edit::Remove(_)) => drop(items.remove(key.parse().unwrap_or(0))),
-                (Some(Value::Array(items)), Edit::Repeat(_)) => items.push(items[0].clone()),
+                (Some(Value::Array(items)), Edit::Remove(_)) if !items.is_empty() => drop(items.remove(key.parse().unwrap_or(0))),
+                (Some(Value::Array(items)), Edit::Repeat(_)) => items.extend(items.first().cloned()),
                 _ => {}
             }
         }
