@@ -37,6 +37,7 @@
 //! | parametric PI-FT in any dimension | [`pift::parametric`] | `solvers/pift/src/parametric` | arXiv:2412.18164 |
 //! | law of the discrete chain | [`pift::ChainLaw`] | `solvers/pift` | |
 //! | discrete against continuous | [`bridge::bridge`] | `src/bridge` | arXiv:2412.18164 |
+//! | a given policy against the optimum, from both sides | [`run::certify`], [`run::certify_sampled`], [`run::certify_controlled`] | `src/run/certify` | Donsker and Varadhan 1983 |
 //! | closed forms | [`model::exact`] | `solvers/model/src/exact` | |
 //!
 //! # Which solver should I use
@@ -48,6 +49,7 @@
 //! * No horizon (discount, exit, hitting, stopping): [`hjb::StationarySolver`]; rare events at constant temperature, where exp(V) spans
 //!   many decades: [`hjb::cole_hopf`].
 //! * The discrete-time answer: [`pift::PiFt`]; beyond three dimensions [`pift::parametric`], with a bound on what it misses. Its distance to the continuous one: [`bridge::bridge`].
+//! * How far from optimal a policy of your own is: [`run::certify`].
 //! * The law and the objective of a policy: [`rollout::Ensemble`] in any dimension, [`hjb::FokkerPlanck`] on a grid.
 
 pub use hjbridge_hjb as hjb;

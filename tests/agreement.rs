@@ -135,7 +135,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
                 chain.values[0].clone(),
                 chain.report.contraction,
                 gap.report.value_error,
-                gap.report.final_law.unwrap().wasserstein,
+                (gap.report.final_law.unwrap().wasserstein, gap.report.suboptimality),
             )
         })
     };

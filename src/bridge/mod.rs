@@ -2,7 +2,8 @@
 //!
 //! With h = T/N, t_k = k h the theory says  max_k |V_k - V(t_k)| <= C h  and the same for u_k - U*(t_k), on compact sets: order 1;
 //! the Richardson combination 2 V_{2N} - V_N has order 2. This module measures both, for the value, the control and the final
-//! law, always with the same initial law on both sides.
+//! law, always with the same initial law on both sides, and what the discrete policy loses in continuous time (order 2). In one to
+//! three dimensions, for every time grid, variance and schedule, with exact scores or networks.
 
 mod chain_law;
 mod distance;

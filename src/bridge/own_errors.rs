@@ -177,7 +177,7 @@ fn refined(problem: &Problem, own: &OwnErrors, steps: &[usize]) -> Result<(Probl
         }
     };
     let most = steps.iter().copied().max().unwrap_or(0).max(finer.file.time_steps);
-    let dear = if finer.dim() > 1 { 3.0 } else { 1.0 } * if finer.network.is_some() { 10.0 } else { 1.0 };
+    let dear = (if finer.dim() > 1 { 3.0 } else { 1.0 }) * (if finer.network.is_some() { 10.0 } else { 1.0 });
     let work = dear * finer.grid.len() as f64 * (steps.iter().sum::<usize>() + finer.file.time_steps) as f64;
     if work > MOST_NODE_STEPS {
         return Err(format!("{done} would be the work of {work:.1e} node-steps on a line, more than {MOST_NODE_STEPS:.0e}"));
@@ -258,7 +258,7 @@ fn thinned(grid: &TensorGrid) -> Option<TensorGrid> {
         if nodes.len() < FEWEST {
             return None;
         }
-        if x.len() % 2 == 0 {
+        if x.len().is_multiple_of(2) {
             nodes.push(a.upper());
         } else if a.spacing().is_some() {
             return Axis::uniform(a.lower(), a.upper(), nodes.len()).ok();

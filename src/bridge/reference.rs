@@ -4,9 +4,8 @@
 //! better, and how much that changed or how accurate it is tells how far to trust it:
 //! - on a line by one Richardson step in (dx, dt), 4 V_{fine}/3 - V/3 with half the spacing and half the time step (the schemes have
 //!   order 2);
-//! - in the plane and in space by the route that `solve` would take, of high order for smooth problems, with its certificate; where
-//!   `monotone` is asked for or the certificate is not reliable, by the Richardson step, of whose finer solution only the coarse nodes
-//!   are kept.
+//! - in the plane and in space by the route of high order with its certificate; where `monotone` or `cole_hopf` is asked for or there
+//!   is no reliable certificate, by the Richardson step, of whose finer solution only the coarse nodes are kept.
 
 use super::subdivide::subdivided;
 use crate::problem::Problem;
@@ -61,10 +60,11 @@ impl Reference {
         let steps = self.steps;
         let mut unreliable = "";
         if problem.dim() > 1 && matches!(problem.file.scheme.route(), RouteSpec::Auto | RouteSpec::HighOrder) {
-            if let Some(description) = self.by_route(problem, progress)? {
+            // what fails here can still be had by the other way
+            if let Ok(Some(description)) = self.high_order(problem, progress) {
                 return Ok(description);
             }
-            unreliable = " (the certificate of the route chosen is not reliable)";
+            unreliable = " (the route of high order has no reliable certificate)";
         }
         let second_order =
             problem.file.scheme.space() == SpaceSpec::Hybrid && problem.file.scheme.time() != TimeSpec::ImplicitEuler;
@@ -82,9 +82,11 @@ impl Reference {
         ))
     }
 
-    /// Take the solution of the route that `solve` takes, if its certificate is reliable.
-    fn by_route(&mut self, problem: &Problem, progress: &dyn Progress) -> Result<Option<String>, RunError> {
-        let mut run = solve_by_route(problem, self.steps, progress)?;
+    /// Take the solution of the route of high order, if its certificate is reliable.
+    fn high_order(&mut self, problem: &Problem, progress: &dyn Progress) -> Result<Option<String>, RunError> {
+        let mut asked = problem.clone();
+        asked.file.scheme.route = Some(RouteSpec::HighOrder);
+        let mut run = solve_by_route(&asked, self.steps, progress)?;
         if let Some(failure) = run.failure.take() {
             return Err(failure);
         }

@@ -70,7 +70,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
     };
     let mut slices = Slices::new(problem, &reference);
     let start = slices.at(&[0.0])?;
-    let initial: Vec<f64> = region.nodes.iter().map(|&i| start[0].value[i]).collect();
+    let initial = slices.on(&region, 0.0)?;
     if reference.exact().is_none() {
         report.objective_reference = Some(initial_mean(problem, &start[0].value));
     }
@@ -90,12 +90,12 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
                 break;
             }
         };
-        let hjb = sweep.errors(&region, |_, t| reference.hjb_slice(problem, &region, t))?;
+        let hjb = sweep.errors(&region, |t| reference.hjb_slice(problem, &region, t))?;
         let optimal = slices.at(&sweep.times)?;
-        let best = |k: usize, _: f64| Ok(region.restrict(&optimal[k].value, &optimal[k].control));
+        let slice = |t| slices.on(&region, t);
         let errors = match (&leading, &mut report.leading_error) {
-            (Some(leading), Some(section)) => section.add(leading, &sweep, &region, &problem.grid, best)?,
-            _ => sweep.errors(&region, best)?,
+            (Some(leading), Some(section)) => section.add(leading, &sweep, &region, &problem.grid, slice)?,
+            _ => sweep.errors(&region, slice)?,
         };
         let value = |e: &[SliceError]| worst(&problem.grid, e.iter().map(|e| (e.t, e.value)));
         // a step without noise has no control to compare
@@ -155,7 +155,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
         }
         let v0: Vec<f64> = region.nodes.iter().map(|&i| sweep.values[0][i]).collect();
         if let Some((_, half)) = at_zero.iter().find(|(m, _)| 2 * m == n) {
-            let error = |j: usize| (2.0 * v0[j] - half[j] - initial[j]).abs();
+            let error = |j: usize| (2.0 * v0[j] - half[j] - initial.value[j]).abs();
             report.richardson_steps.push(n);
             report.richardson_error.push(region.largest(error).0);
         }
@@ -166,7 +166,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
             break;
         }
     }
-    report.richardson_table = RichardsonTable::new(&at_zero, &initial);
+    report.richardson_table = RichardsonTable::new(&at_zero, &initial.value);
     report.finish();
     let continuous_density = targets.map(|t| t.continuous.density);
     Ok(BridgeRun { report, solve: solve_report, hjb: reference.hjb, sweeps, chain_density, continuous_density, failure })

@@ -2,7 +2,7 @@
 
 use super::reference::Reference;
 use crate::problem::Problem;
-use crate::run::RunError;
+use crate::run::{RegionPoints, RegionSlice, RunError};
 use hjbridge_model::PointBlock;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -42,6 +42,14 @@ impl<'a> Slices<'a> {
         let made: Vec<Arc<GridSlice>> = new.par_iter().map(|t| self.slice(*t).map(Arc::new)).collect::<Result<_, RunError>>()?;
         self.kept.extend(new.iter().map(|t| t.to_bits()).zip(made));
         Ok(times.iter().filter_map(|t| self.kept.get(&t.to_bits()).cloned()).collect())
+    }
+
+    /// V and U* on the region's nodes.
+    pub fn on(&self, region: &RegionPoints, t: f64) -> Result<RegionSlice, RunError> {
+        match self.kept.get(&t.to_bits()) {
+            Some(slice) => Ok(region.restrict(&slice.value, &slice.control)),
+            None => self.slice(t).map(|slice| region.restrict(&slice.value, &slice.control)),
+        }
     }
 
     fn slice(&self, t: f64) -> Result<GridSlice, RunError> {

@@ -48,17 +48,17 @@ impl Sweep {
         Ok(Sweep { steps, times, values, controls, shifts, noisy, info, seconds: start.elapsed().as_secs_f64() })
     }
 
-    /// Errors at every t_k, in parallel over k; `reference(k, t_k)` is what is right.
+    /// Errors at every t_k, in parallel over k.
     pub fn errors(
         &self,
         region: &RegionPoints,
-        reference: impl Fn(usize, f64) -> Result<RegionSlice, RunError> + Sync,
+        reference: impl Fn(f64) -> Result<RegionSlice, RunError> + Sync,
     ) -> Result<Vec<SliceError>, RunError> {
         (0..self.times.len())
             .into_par_iter()
             .map(|k| {
                 let t = self.times[k];
-                Ok(region.errors(&reference(k, t)?, t, &self.values[k], &self.controls[k]))
+                Ok(region.errors(&reference(t)?, t, &self.values[k], &self.controls[k]))
             })
             .collect()
     }

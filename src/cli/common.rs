@@ -83,10 +83,10 @@ impl Subject for ControlledProblem {
         let AnyProblemFile::Controlled(mut file) = file else {
             return Err(RunError::Unsupported(format!("{command} needs a problem of kind controlled_diffusion")));
         };
-        let simulated = command == "rollout";
+        let simulated = matches!(command, "rollout" | "certify");
         for (flag, given) in [("--paths", options.paths.is_some()), ("--seed", options.seed.is_some())] {
             if given && !simulated {
-                return Err(ProblemError::invalid(flag, "given", "is for simulations: for rollout").into());
+                return Err(ProblemError::invalid(flag, "given", "is for simulations: for rollout and certify").into());
             }
         }
         file.paths = options.paths.unwrap_or(file.paths);
@@ -276,7 +276,8 @@ pub(super) fn complain(line: &str) {
 /// The file of a fine-tuning problem, with the flags applied.
 fn fine_tuning(command: &str, options: &Options, file: AnyProblemFile) -> Result<ProblemFile, RunError> {
     let AnyProblemFile::FineTuning(mut file) = file else {
-        let what = format!("{command} needs a fine-tuning problem; kind controlled_diffusion has check, solve and rollout");
+        let what =
+            format!("{command} needs a fine-tuning problem; kind controlled_diffusion has check, solve, rollout and certify");
         return Err(RunError::Unsupported(what));
     };
     apply(command, options, &mut file)?;

@@ -4,6 +4,7 @@
 //! (Ctrl-C during a simulation), what was done is written and marked partial.
 
 mod bridge;
+mod certify;
 mod check;
 mod common;
 mod controlled;
@@ -50,10 +51,12 @@ enum Command {
     Pift(pift::PiftArgs),
     /// Measure how PI-FT converges to the continuous solution
     Bridge(Options),
+    /// Say how far from optimal a policy from a file is
+    Certify(certify::CertifyArgs),
 }
 
 /// Flags common to the commands; they override the problem file.
-#[derive(Args)]
+#[derive(Args, Clone)]
 struct Options {
     /// The problem file
     problem: PathBuf,
@@ -124,6 +127,7 @@ impl Command {
             | Command::Rollout(rollout_options::RolloutArgs { options: o, .. })
             | Command::Sweep(sweep::SweepArgs { options: o, .. })
             | Command::Pift(pift::PiftArgs { options: o, .. })
+            | Command::Certify(certify::CertifyArgs { options: o, .. })
             | Command::Bridge(o) => {
                 let replaced = matches!(self, Command::Pift(args) if args.replaces());
                 let flags = [
@@ -157,11 +161,15 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         Command::Sweep(args) => ("sweep", &args.options),
         Command::Pift(args) => ("pift", &args.options),
         Command::Bridge(options) => ("bridge", options),
+        Command::Certify(args) => ("certify", &args.options),
     };
     let work = || {
         let mut file = AnyProblemFile::read(&options.problem)?;
         if let Command::Pift(args) = command {
             args.apply(&mut file);
+        }
+        if let Command::Certify(args) = command {
+            return certify::run(args, file, ranks);
         }
         if let (Command::Solve(_), AnyProblemFile::Controlled(_)) = (command, &file) {
             return controlled::run(&Session::open(name, options, file, ranks)?);
@@ -178,7 +186,7 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         }
         let session = Session::open(name, options, file, ranks)?;
         match command {
-            Command::Check { .. } => Ok(()),
+            Command::Check { .. } | Command::Certify(_) => Ok(()),
             Command::Solve(_) => solve::run(&session),
             Command::Rollout(args) => rollout::run(&session, args),
             Command::Sweep(args) => sweep::run(&session, args),

@@ -3,7 +3,7 @@
 use super::common::{Session, shown};
 use super::parametric::ParametricArgs;
 use crate::problem::AnyProblemFile;
-use crate::problem::spec::{InnerSpec, KernelSpec, PiFtSpec, StopSpec, VarianceSpec};
+use crate::problem::spec::{InnerSpec, KernelSpec, PiFtSpec, StopSpec, TimeGridSpec, VarianceSpec};
 use crate::report::draw;
 use crate::run::{RunError, pift};
 use clap::Args;
@@ -31,6 +31,9 @@ struct ExactArgs {
     /// Variance of a step
     #[arg(long, value_enum)]
     variance: Option<VarianceSpec>,
+    /// Where the times t_k lie
+    #[arg(long, value_enum)]
+    time_grid: Option<TimeGridSpec>,
     /// Inner iterations of every step
     #[arg(long, value_name = "M", conflicts_with_all = ["parametric", "tolerance", "stop"])]
     iterations: Option<usize>,
@@ -50,6 +53,7 @@ impl PiftArgs {
         p.inner = e.inner.unwrap_or(p.inner);
         p.kernel = e.kernel.unwrap_or(p.kernel);
         p.variance = e.variance.unwrap_or(p.variance);
+        p.time_grid = e.time_grid.unwrap_or(p.time_grid);
         p.tolerance = e.tolerance.unwrap_or(p.tolerance);
         if e.iterations.is_some() {
             p.iterations = e.iterations;
@@ -65,6 +69,7 @@ impl PiftArgs {
         e.inner.is_some()
             || e.kernel.is_some()
             || e.variance.is_some()
+            || e.time_grid.is_some()
             || e.iterations.is_some()
             || e.tolerance.is_some()
             || e.stop.is_some()

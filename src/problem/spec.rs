@@ -515,6 +515,7 @@ impl Default for PiFtSpec {
 
 /// Where the times t_k of the chain lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum TimeGridSpec {
     /// Equal steps.

@@ -14,6 +14,9 @@ pub const SOLUTION: &str = "solution.npz";
 /// Name of the saved paths.
 pub const PATHS: &str = "paths.npz";
 
+/// Name of the fields of a certificate.
+pub const CERTIFY: &str = "certify.npz";
+
 /// Name of the table of a sweep.
 pub const SWEEP: &str = "sweep.csv";
 
@@ -21,7 +24,7 @@ pub const SWEEP: &str = "sweep.csv";
 pub const TRAINING: &str = "training.json";
 
 /// Stems of all figures that a command may draw.
-const FIGURES: [&str; 14] = [
+const FIGURES: [&str; 16] = [
     "value_and_control",
     "value_profiles",
     "control_profiles",
@@ -36,6 +39,8 @@ const FIGURES: [&str; 14] = [
     "sweep_pift",
     "bridge",
     "sweep",
+    "certify_loss",
+    "certify_gap",
 ];
 
 /// A directory that takes the files of one run.
@@ -113,7 +118,7 @@ impl OutputDirectory {
 /// Names of all files but the report.
 fn targets() -> impl Iterator<Item = String> {
     let figures = FIGURES.iter().flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.png")]);
-    [SOLUTION, PATHS, SWEEP, TRAINING].map(String::from).into_iter().chain(figures)
+    [SOLUTION, PATHS, CERTIFY, SWEEP, TRAINING].map(String::from).into_iter().chain(figures)
 }
 
 #[cfg(test)]

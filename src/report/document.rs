@@ -3,11 +3,13 @@
 use super::figure::FigureInfo;
 use crate::bridge::BridgeReport;
 use crate::problem::AnyProblemFile;
-use crate::run::{AnyRolloutReport, ControlledReport, NetworkReport, ParametricReport, PiFtReport, SolveReport, SweepReport};
+use crate::run::{
+    AnyRolloutReport, CertifyReport, ControlledReport, NetworkReport, ParametricReport, PiFtReport, SolveReport, SweepReport,
+};
 use serde::Serialize;
 
 /// Version of the report's layout; raised when a field changes its meaning.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The whole report. Sections that the command does not have are null.
 #[derive(Clone, Debug, Serialize)]
@@ -18,7 +20,7 @@ pub struct Report {
     pub version: &'static str,
     /// [`FORMAT`].
     pub format: u32,
-    /// The command: solve, rollout, sweep, pift or bridge.
+    /// The command: solve, rollout, sweep, pift, bridge or certify.
     pub command: &'static str,
     /// Whether everything asked for was finished.
     pub complete: bool,
@@ -38,6 +40,8 @@ pub struct Report {
     pub parametric: Option<ParametricReport>,
     /// Discrete against continuous.
     pub bridge: Option<BridgeReport>,
+    /// A given policy against the optimum.
+    pub certify: Option<CertifyReport>,
     /// One problem at several KL weights.
     pub sweep: Option<SweepReport>,
     /// The network that gives the pre-trained score, against its reference.
@@ -65,6 +69,7 @@ impl Report {
             pift: None,
             parametric: None,
             bridge: None,
+            certify: None,
             sweep: None,
             network: None,
             figures: Vec::new(),

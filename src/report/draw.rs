@@ -356,5 +356,6 @@ pub fn bridge(problem: &Problem, run: &BridgeRun, directory: &Path) -> Drawn {
     let chain = run.chain_density.as_ref().map(|d| (label.as_str(), d.as_slice()));
     let extra: Vec<(&str, &[f64])> = reachable.into_iter().chain(chain).collect();
     drawn.extend(densities(problem, "Where the fine-tuned chain ends", &extra, None, directory)?);
+    drawn.extend(super::draw_final_law::final_laws(problem, run, directory)?);
     Ok(drawn)
 }

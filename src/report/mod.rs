@@ -43,7 +43,9 @@ pub(crate) mod atomic;
 mod directory;
 mod document;
 pub mod draw;
+pub mod draw_certify;
 pub mod draw_controlled;
+mod draw_final_law;
 mod draw_leading;
 mod draw_marks;
 pub mod draw_parametric;
@@ -57,7 +59,7 @@ mod saved_paths;
 mod slices;
 mod table;
 
-pub use directory::{OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
+pub use directory::{CERTIFY, OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
 pub use document::{FORMAT, Report};
 pub use error::ReportError;
 pub use npz::NpzFile;

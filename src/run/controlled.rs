@@ -64,14 +64,9 @@ pub struct ControlledRun {
     pub failure: Option<RunError>,
 }
 
-/// Solve by the route of the scheme; `levels` is the number of intervals between stored times where a route is chosen.
-///
-/// # Errors
-/// Input that does not fit, formulas that are not finite on the grid among it. A numerical failure is returned inside the run,
-/// with the levels finished.
-pub fn solve_controlled(problem: &ControlledProblem, levels: usize, progress: &dyn Progress) -> Result<ControlledRun, RunError> {
-    problem.model.clear_fault();
-    let equation = Equation {
+/// The equation of this problem, with `levels` intervals between the times wanted.
+pub(super) fn equation(problem: &ControlledProblem, levels: usize) -> Equation<'_> {
+    Equation {
         model: &problem.model,
         grid: &problem.grid,
         sense: problem.sense,
@@ -83,7 +78,17 @@ pub fn solve_controlled(problem: &ControlledProblem, levels: usize, progress: &d
         scheme: problem.file.scheme,
         steps: problem.file.time_steps,
         levels,
-    };
+    }
+}
+
+/// Solve by the route of the scheme; `levels` is the number of intervals between stored times where a route is chosen.
+///
+/// # Errors
+/// Input that does not fit, formulas that are not finite on the grid among it. A numerical failure is returned inside the run,
+/// with the levels finished.
+pub fn solve_controlled(problem: &ControlledProblem, levels: usize, progress: &dyn Progress) -> Result<ControlledRun, RunError> {
+    problem.model.clear_fault();
+    let equation = equation(problem, levels);
     let outcome = if problem.is_stationary() { equation.stationary(progress) } else { equation.solve(progress) };
     // a formula that is not finite is the cause of whatever the solver says; `check` finds the same point, wherever the solver
     // happened to look first

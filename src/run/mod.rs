@@ -2,6 +2,7 @@
 //!
 //! A run that fails half-way returns what it finished together with the failure.
 
+mod certify;
 mod controlled;
 mod error;
 mod initial;
@@ -17,6 +18,10 @@ mod score;
 mod solve;
 mod sweep;
 
+pub use certify::{
+    Bound, CertifyOptions, CertifyReport, CertifyRun, Computed, Loss, LossDensity, Policy, PolicyInfo, PolicySite, Simulated,
+    TablePolicy, Verdict, WhereLost, certify, certify_controlled, certify_sampled, site, site_controlled,
+};
 pub use controlled::{ControlledReport, ControlledRun, StartValue, evaluate_everywhere, solve_controlled};
 pub use error::RunError;
 pub use initial::initial_mean;
@@ -32,7 +37,7 @@ pub use rollout::{
     TimeGridReport, TimesChoice, UNLIMITED, VarianceName, check_rollout, check_rollout_controlled, rollout, rollout_controlled,
     rollout_steps,
 };
-pub use route::{RouteReport, SolverInfo};
+pub use route::{Candidate, RouteReport, SolverInfo};
 pub use score::{spline_score, tabulated_score};
 pub use solve::{SolveReport, SolveRun, hjb_params, solve, solve_by_route};
 pub use sweep::{ExactPoint, PiFtPoint, SweepReport, SweepRow, SweepRun, sweep, sweep_problems};

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Components from which a table beats the exact score, which costs an exponential for each.
-const DEAR: usize = 16;
+pub(super) const DEAR: usize = 16;
 
 /// The problem's model with the score tabulated at t_k = k h, k = 0..=`steps`, on the grid (cubic splines in space); the model
 /// unchanged when its exact score is cheap.

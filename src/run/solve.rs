@@ -61,7 +61,7 @@ impl SolveRun {
 }
 
 /// The equation of this problem, with `steps` time steps and `levels` intervals between the times wanted.
-fn equation(problem: &Problem, steps: usize, levels: usize) -> Equation<'_> {
+pub(super) fn equation(problem: &Problem, steps: usize, levels: usize) -> Equation<'_> {
     Equation {
         model: &problem.model,
         grid: &problem.grid,

@@ -127,8 +127,8 @@ fn initial_laws_share_the_value_and_differ_in_the_objective() {
     // only the optimal initial law has no bias in the final law
     let bias = |i: usize| number(&laws[i].1, "/bridge/final_law/initial_law_bias");
     assert!(bias(2) < 1e-6 && bias(1) > 1e-3 && bias(0) > 1e-3, "{} {} {}", bias(0), bias(1), bias(2));
-    assert!((number(&laws[2].1, "/bridge/final_law/continuous_mean") + 0.438703704536).abs() < 1e-6);
-    assert!((number(&laws[2].1, "/bridge/final_law/continuous_variance") - 1.792199499816).abs() < 1e-5);
+    assert!((number(&laws[2].1, "/bridge/final_law/continuous_mean/0") + 0.438703704536).abs() < 1e-6);
+    assert!((number(&laws[2].1, "/bridge/final_law/continuous_covariance/0/0") - 1.792199499816).abs() < 1e-5);
 }
 
 #[test]

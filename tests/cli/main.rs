@@ -5,6 +5,7 @@
 #![cfg(feature = "cli")]
 
 mod bad_input;
+mod certify;
 mod commands;
 mod controlled;
 mod controlled_exit;

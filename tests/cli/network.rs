@@ -135,3 +135,21 @@ fn onnx_files_need_the_feature() {
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert!(run.stderr.contains("build with `--features onnx`"), "{}", run.stderr);
 }
+
+#[test]
+fn bridge_compares_the_chain_with_the_solution_of_the_same_network() {
+    let desk = Desk::new();
+    let run = desk.run("bridge", &edit(&problem(), json!({"bridge_steps": [8, 16]})), &[]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let report = run.report();
+    // not the closed form of the kernel density estimate, which belongs to another score
+    assert_eq!(report["bridge"]["reference"], "hjb");
+    let description = report["bridge"]["reference_description"].as_str().unwrap();
+    assert!(description.contains("Richardson") && description.contains("network"), "{description}");
+    for field in ["value_error", "suboptimality"] {
+        let errors = numbers(&report, &format!("/bridge/{field}"));
+        assert!(errors[0] > 1.5 * errors[1] && errors[1] > 0.0, "{field}: {errors:?}");
+    }
+    let law = numbers(&report, "/bridge/final_law/wasserstein");
+    assert!((1.4..3.0).contains(&(law[0] / law[1])), "{law:?}");
+}

@@ -64,6 +64,16 @@ pub(crate) enum Smooth<'a> {
     AtPoints { next: &'a CubicSpline, rule: &'a NormalQuadrature },
 }
 
+impl Smooth<'_> {
+    /// Evaluations of a spline for G and its derivatives at one point.
+    pub(crate) fn evaluations(&self) -> usize {
+        match self {
+            Smooth::OnGrid { .. } => 1,
+            Smooth::AtPoints { rule, .. } => rule.len(),
+        }
+    }
+}
+
 /// What is kept from step to step.
 pub(crate) struct Smoother {
     kind: Expectation,

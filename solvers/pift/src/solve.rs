@@ -41,6 +41,8 @@ pub struct PiFt<'a> {
 
 /// Rounding of the slope of a spline through values of size v at distance dx, in units of eps v / dx; 5 was seen.
 const ROUNDING: f64 = 16.0;
+/// Below this many evaluations (0.4 ms) the calling thread works alone: to wake others takes as long as they would save.
+const SHORT: usize = 1 << 14;
 
 /// The slices of the current step over the whole grid.
 #[derive(Clone)]
@@ -149,7 +151,7 @@ impl<'a> PiFt<'a> {
             self.params.quadrature_nodes,
             &next,
             steps,
-            self.params.threads != 1,
+            self.params.threads != 1 && n >= SHORT / 4,
         )?;
         let mut tracker = self.params.track.then(|| Tracker::new(&self.in_region, &next, &slices.value)).transpose()?;
         let reward = tracker.as_ref().map(|t| RewardInfo { lipschitz: t.value, lipschitz_gradient: t.gradient });
@@ -193,7 +195,11 @@ impl<'a> PiFt<'a> {
         let kernel = Kernel::from(step);
         self.team.install(|| smoother.prepare(&kernel, self.params.bellman, &slices.value, &self.in_region))?;
         let smooth = smoother.view(&kernel, next);
-        self.team.each(blocks, |block| block.begin(step, next));
+        let team = match self.grid.len() * smooth.evaluations() {
+            short if short < SHORT => &Team::Caller,
+            _ => &self.team,
+        };
+        team.each(blocks, |block| block.begin(step, next));
         let mut curvature = Curvature::default();
         for block in blocks.iter() {
             curvature.plus.join(block.curvature.plus);
@@ -204,7 +210,7 @@ impl<'a> PiFt<'a> {
         let problem = Problem {
             kernel,
             smooth,
-            team: &self.team,
+            team,
             shift_per_control: per_control,
             step: 1.0 - step.alpha,
             rounding: ROUNDING * f64::EPSILON * kernel.lam * size / self.spacing,
@@ -214,7 +220,7 @@ impl<'a> PiFt<'a> {
         };
         let outcome = match self.params.bellman {
             BellmanKind::Soft => {
-                self.team.each(blocks, |block| evaluate_soft(block, &kernel, smooth));
+                team.each(blocks, |block| evaluate_soft(block, &kernel, smooth));
                 check_finite(blocks, kernel.k)?;
                 problem.check_concave(blocks)?;
                 None
@@ -267,7 +273,7 @@ impl<'a> PiFt<'a> {
             // what the iterates should have come to; the last of them when they ended by their tolerance
             let ended = outcome.is_none() || matches!(self.params.rule, InnerRule::Tolerance { .. }) || kernel.lam == 0.0;
             let converged = ended || {
-                self.team.each(blocks, NodeBlock::restart);
+                team.each(blocks, NodeBlock::restart);
                 problem.iterate(blocks, Inner::Auto, InnerRule::default(), &mut |_, _| Ok(())).is_ok()
             };
             let updates = outcome.map_or(Vec::new(), |o| o.updates);

@@ -128,12 +128,12 @@ impl LeadingErrorReport {
         sweep: &Sweep,
         region: &RegionPoints,
         grid: &TensorGrid,
-        reference: impl Fn(usize, f64) -> Result<RegionSlice, RunError> + Sync,
+        reference: impl Fn(f64) -> Result<RegionSlice, RunError> + Sync,
     ) -> Result<Vec<SliceError>, RunError> {
         let h = leading.horizon() / sweep.steps as f64;
         let compared = (0..sweep.times.len()).into_par_iter().map(|k| {
             let (t, value, control) = (sweep.times[k], &sweep.values[k], &sweep.controls[k]);
-            let mut reference = reference(k, t)?;
+            let mut reference = reference(t)?;
             let measured = region.errors(&reference, t, value, control);
             let (w, c) = leading.at(t)?;
             let shift = region.restrict(&w, &c);

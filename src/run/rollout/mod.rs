@@ -11,7 +11,7 @@
 mod checkpoint;
 mod controlled;
 mod fine_tuning;
-mod maximised;
+pub(super) mod maximised;
 mod options;
 mod reducer;
 mod report;

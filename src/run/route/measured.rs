@@ -1,6 +1,6 @@
 //! The route solver: chooses by measurement, or does what it is told.
 
-use super::{Equation, Levels, RouteReport, Solved, SolverInfo, split};
+use super::{Candidate, Equation, Levels, RouteReport, Solved, SolverInfo, split};
 use crate::run::Progress;
 use hjbridge_hjb::smooth::Output;
 use hjbridge_hjb::{HjbError, Route, RouteChoice, RouteParams, RouteSolver};
@@ -71,7 +71,14 @@ impl Equation<'_> {
                     certificate.notes.extend(linear.note.clone());
                 }
                 let certificate = Some(certificate);
-                RouteReport { route, reason: info.reason, candidates: info.candidates, scheme, certificate, solver }
+                RouteReport {
+                    route,
+                    reason: info.reason,
+                    candidates: info.candidates.into_iter().map(Candidate::from).collect(),
+                    scheme,
+                    certificate,
+                    solver,
+                }
             }
         };
         Ok(levels.solved(report, seconds, failure))

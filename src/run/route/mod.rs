@@ -3,17 +3,20 @@
 //! | problem | `auto` | `monotone` | `high_order` | `cole_hopf` |
 //! |---|---|---|---|---|
 //! | with a horizon | [`hjbridge_hjb::RouteSolver`] chooses | [`hjbridge_hjb::HjbSolver`] | the route solver | the route solver |
-//! | stationary | [`hjbridge_hjb::StationarySolver`] | the same | refused | [`hjbridge_hjb::cole_hopf::StationaryColeHopf`] |
+//! | stationary | one of the next, by measured error for its work | [`hjbridge_hjb::StationarySolver`] | refused | [`hjbridge_hjb::cole_hopf::StationaryColeHopf`] |
 
+mod candidate;
 mod measured;
 mod monotone;
 mod stationary;
+mod stationary_choice;
+
+pub use candidate::Candidate;
 
 use super::Progress;
 use crate::problem::spec::{RouteSpec, SchemeSpec, SpaceSpec, TimeSpec};
 use hjbridge_hjb::certificate::{AccuracyCertificate, CertificateParams, Certifier};
 use hjbridge_hjb::cole_hopf::{ColeHopfInfo, StationaryColeHopfInfo};
-use hjbridge_hjb::route::CandidateInfo;
 use hjbridge_hjb::{
     FaceValues, Faces, HjbError, HjbInfo, Obstacle, Placement, RouteChoice, Sense, SmoothInfo, Space, StationaryInfo, TargetSet,
     Time, ValueFunction,
@@ -26,6 +29,7 @@ use std::sync::Arc;
 const CERTIFY_ALL: usize = 1 << 27;
 
 /// An HJB equation and how it is to be solved.
+#[derive(Clone)]
 pub(super) struct Equation<'a> {
     pub model: &'a dyn ControlledDiffusion,
     pub grid: &'a Arc<TensorGrid>,
@@ -51,7 +55,7 @@ pub struct RouteReport {
     /// Why this one.
     pub reason: String,
     /// All that were looked at, when there was a choice.
-    pub candidates: Vec<CandidateInfo>,
+    pub candidates: Vec<Candidate>,
     /// Space and time scheme.
     pub scheme: String,
     /// Accuracy; null when it was not asked for or could not be had.
@@ -165,10 +169,15 @@ impl Equation<'_> {
         }
     }
 
+    /// Order of the space scheme.
+    fn space_order(&self) -> f64 {
+        if self.scheme.space() == SpaceSpec::Upwind { 1.0 } else { 2.0 }
+    }
+
     fn certifier(&self) -> Result<Certifier<'_>, HjbError> {
-        let order = match (self.scheme.space(), self.scheme.time()) {
-            (SpaceSpec::Upwind, _) | (_, TimeSpec::ImplicitEuler) => 1,
-            _ => 2,
+        let order = match self.scheme.time() {
+            TimeSpec::ImplicitEuler => 1,
+            _ => self.space_order() as u32,
         };
         let params = CertificateParams {
             sense: self.sense,

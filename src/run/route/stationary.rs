@@ -1,25 +1,55 @@
-//! Stationary problems.
+//! Stationary problems: by policy iteration or by the linear equation, with a certificate.
 
-use super::{Equation, RouteReport, Solved, SolverInfo, add, refuse};
+use super::stationary_choice::{Method, apart_on_half_grid};
+use super::{Candidate, Equation, RouteReport, Solved, SolverInfo, add, refuse};
 use crate::problem::spec::RouteSpec;
 use crate::run::Progress;
-use hjbridge_hjb::certificate::{AccuracyCertificate, coarsen};
+use hjbridge_hjb::certificate::AccuracyCertificate;
 use hjbridge_hjb::cole_hopf::{StationaryColeHopf, StationaryColeHopfParams};
 use hjbridge_hjb::{Face, HjbError, StationaryParams, StationarySolver, StationaryValue};
 use hjbridge_model::TensorGrid;
+use std::cell::RefCell;
 use std::sync::Arc;
-
-/// Two solutions agree when they differ by at most this multiple of their estimated errors,
-const AGREEMENT: f64 = 3.0;
-/// or by this part of the size of V.
-const ROUNDING: f64 = 1e-11;
+use std::time::Instant;
 
 /// What the grids of a stationary problem, which share the box, cannot see.
 const OPEN_FACES: &str = "what the reflecting or extrapolated faces of the box do to V is not in the estimate: unless they belong \
                           to the problem, compare with a larger box";
 
-/// Solves on a grid, by the linear equation or by policy iteration.
-type Engine<'e> = dyn Fn(Arc<TensorGrid>, bool) -> Result<StationaryValue, HjbError> + 'e;
+/// One solution and how it was made.
+#[derive(Clone)]
+pub(super) struct StationarySolve {
+    pub value: StationaryValue,
+    pub info: SolverInfo,
+    pub seconds: f64,
+}
+
+/// Solutions on grids of the same box, each made once: the choice and the certificate share them.
+pub(super) struct Solves<'e> {
+    equation: &'e Equation<'e>,
+    made: RefCell<Vec<(Vec<usize>, Method, StationarySolve)>>,
+}
+
+impl<'e> Solves<'e> {
+    fn new(equation: &'e Equation<'e>) -> Self {
+        Solves { equation, made: RefCell::default() }
+    }
+
+    pub(super) fn on(&self, grid: &Arc<TensorGrid>, method: Method) -> Result<StationarySolve, HjbError> {
+        let old = |m: &&(Vec<usize>, Method, StationarySolve)| m.0 == grid.shape() && m.1 == method;
+        if let Some((_, _, solve)) = self.made.borrow().iter().find(old) {
+            return Ok(solve.clone());
+        }
+        let solve = self.equation.stationary_solve(grid.clone(), method)?;
+        self.made.borrow_mut().push((grid.shape().to_vec(), method, solve.clone()));
+        Ok(solve)
+    }
+
+    /// The certificate of `value`, which `method` made, from coarser grids.
+    pub(super) fn certify(&self, value: &StationaryValue, method: Method) -> Result<AccuracyCertificate, HjbError> {
+        self.equation.certifier()?.stationary(value, &mut |grid, _| Ok(self.on(&grid, method)?.value))
+    }
+}
 
 impl Equation<'_> {
     /// Solve a stationary problem.
@@ -28,74 +58,52 @@ impl Equation<'_> {
     /// Those of the solver: there is no partial result.
     pub fn stationary(&self, progress: &dyn Progress) -> Result<Solved, HjbError> {
         let space = self.scheme.space().scheme();
-        let params = StationaryParams {
-            space,
-            boundary: self.faces,
-            sense: self.sense,
-            memory_limit: u64::MAX,
-            ..StationaryParams::default()
-        };
-        let linear_params = StationaryColeHopfParams {
-            space,
-            boundary: self.faces,
-            sense: self.sense,
-            memory_limit: u64::MAX,
-            ..StationaryColeHopfParams::default()
-        };
-        let linear = match self.scheme.route() {
-            RouteSpec::Auto | RouteSpec::Monotone => false,
+        let asked = match self.scheme.route() {
+            RouteSpec::Auto => None,
+            RouteSpec::Monotone => Some(Method::PolicyIteration(space)),
             RouteSpec::HighOrder => return Err(refuse("high_order", "auto, monotone or cole_hopf without a horizon")),
-            RouteSpec::ColeHopf if self.face_values.is_some() => {
-                return Err(refuse("cole_hopf", "auto or monotone with face_value and no horizon"));
+            RouteSpec::ColeHopf => {
+                self.linear_applies()?;
+                Some(Method::Linear(space))
             }
-            RouteSpec::ColeHopf if self.obstacle.is_some() => {
-                return Err(refuse("cole_hopf", "auto or monotone with an obstacle"));
-            }
-            RouteSpec::ColeHopf => true,
         };
-        let solve = |grid: Arc<TensorGrid>, linear: bool| -> Result<(StationaryValue, SolverInfo), HjbError> {
-            if linear {
-                let mut solver = StationaryColeHopf::new(self.model, grid, linear_params)?;
-                if let Some((target, placement)) = self.target {
-                    solver = solver.with_target(target, placement);
-                }
-                let (value, info) = solver.solve()?;
-                return Ok((value, SolverInfo::StationaryColeHopf(Box::new(info))));
-            }
-            let mut solver = StationarySolver::new(self.model, grid, params)?;
-            if let Some((target, placement)) = self.target {
-                solver = solver.with_target(target, placement);
-            }
-            if let Some(values) = self.face_values {
-                solver = solver.with_face_values(values);
-            }
-            if let Some(obstacle) = self.obstacle {
-                solver = solver.with_obstacle(obstacle);
-            }
-            let (value, info) = solver.solve()?;
-            Ok((value, SolverInfo::Stationary(Box::new(info))))
-        };
-        let clock = std::time::Instant::now();
+        let solves = Solves::new(self);
+        let clock = Instant::now();
         progress.begin("HJB", 1);
-        let outcome = solve(self.grid.clone(), linear);
+        let (method, reason, mut candidates) = match asked {
+            Some(method) => (method, "asked for".into(), Vec::new()),
+            None => self.choose_stationary(&solves, space),
+        };
+        let outcome = solves.on(self.grid, method);
         progress.end();
-        let (value, info) = outcome?;
+        let StationarySolve { value, info, seconds: alone } = outcome?;
         let seconds = clock.elapsed().as_secs_f64();
-        let asked = self.scheme.route() != RouteSpec::Auto;
+        progress.begin("certificate", 1);
+        let mut made = solves.certify(&value, method);
+        if let (Method::Linear(_), Ok(certificate)) = (method, &mut made) {
+            self.compare_on_half_grid(certificate, &solves, method);
+        }
+        progress.end();
+        if asked.is_none() {
+            let error_estimate = made.as_ref().ok().and_then(|c| c.richardson.as_ref()).map(|r| r.value_error);
+            candidates.push(Candidate {
+                route: method.name(),
+                space: Some(method.space().scheme().name()),
+                error_estimate,
+                full_size: true,
+                work: Some(method.work(&info, self.grid)),
+                seconds: alone,
+                refused: None,
+            });
+        }
         let mut report = RouteReport {
-            route: if linear { "cole_hopf" } else { "policy_iteration" },
-            reason: if asked { "asked for" } else { "a stationary problem" }.into(),
-            candidates: Vec::new(),
-            scheme: format!("{} + {}", space.scheme().name(), if linear { "linear for exp(V/beta)" } else { "policy iteration" }),
+            route: method.name(),
+            reason,
+            candidates,
+            scheme: method.description(),
             certificate: None,
             solver: Some(info),
         };
-        progress.begin("certificate", 1);
-        let mut made = self.certifier().and_then(|c| c.stationary(&value, &mut |grid, _| Ok(solve(grid, linear)?.0)));
-        if let (true, Ok(certificate)) = (linear, &mut made) {
-            self.compare_on_half_grid(certificate, &|grid, linear| Ok(solve(grid, linear)?.0));
-        }
-        progress.end();
         let doubts = match &report.solver {
             Some(SolverInfo::Stationary(info)) => info.notes.clone(),
             Some(SolverInfo::StationaryColeHopf(info)) => info.note.iter().cloned().collect(),
@@ -121,33 +129,70 @@ impl Equation<'_> {
         Ok(Solved { times: vec![0.0], values, controls, report, seconds, failure: None })
     }
 
+    /// Whether the linear equation can be asked for; its solver says more.
+    pub(super) fn linear_applies(&self) -> Result<(), HjbError> {
+        if self.face_values.is_some() {
+            return Err(refuse("cole_hopf", "auto or monotone with face_value and no horizon"));
+        }
+        if self.obstacle.is_some() {
+            return Err(refuse("cole_hopf", "auto or monotone with an obstacle"));
+        }
+        Ok(())
+    }
+
+    fn stationary_solve(&self, grid: Arc<TensorGrid>, method: Method) -> Result<StationarySolve, HjbError> {
+        let clock = Instant::now();
+        let (value, info) = match method {
+            Method::Linear(space) => {
+                let params = StationaryColeHopfParams {
+                    space,
+                    boundary: self.faces,
+                    sense: self.sense,
+                    memory_limit: u64::MAX,
+                    ..StationaryColeHopfParams::default()
+                };
+                let mut solver = StationaryColeHopf::new(self.model, grid, params)?;
+                if let Some((target, placement)) = self.target {
+                    solver = solver.with_target(target, placement);
+                }
+                let (value, info) = solver.solve()?;
+                (value, SolverInfo::StationaryColeHopf(Box::new(info)))
+            }
+            Method::PolicyIteration(space) => {
+                let params = StationaryParams {
+                    space,
+                    boundary: self.faces,
+                    sense: self.sense,
+                    memory_limit: u64::MAX,
+                    ..StationaryParams::default()
+                };
+                let mut solver = StationarySolver::new(self.model, grid, params)?;
+                if let Some((target, placement)) = self.target {
+                    solver = solver.with_target(target, placement);
+                }
+                if let Some(values) = self.face_values {
+                    solver = solver.with_face_values(values);
+                }
+                if let Some(obstacle) = self.obstacle {
+                    solver = solver.with_obstacle(obstacle);
+                }
+                let (value, info) = solver.solve()?;
+                (value, SolverInfo::Stationary(Box::new(info)))
+            }
+        };
+        Ok(StationarySolve { value, info, seconds: clock.elapsed().as_secs_f64() })
+    }
+
     fn has_open_face(&self) -> bool {
         let open = |face: Face| matches!(face, Face::Extrapolated | Face::Reflecting);
         (0..self.grid.dim()).any(|axis| open(self.faces.face(axis, false)) || open(self.faces.face(axis, true)))
     }
 
-    /// A linear equation that was asked for, against policy iteration on the half grid: the outcome is a note, and when the
+    /// A solution of the linear equation against policy iteration on the half grid: the outcome is a note, and when the
     /// two are further apart than their errors explain, that distance is the least error of V claimed.
-    fn compare_on_half_grid(&self, certificate: &mut AccuracyCertificate, solve: &Engine<'_>) {
-        let compare = || -> Result<(f64, f64), HjbError> {
-            let half = coarsen(self.grid)?.grid;
-            let certifier = self.certifier()?;
-            let estimated = |value: &StationaryValue, linear: bool| -> Result<f64, HjbError> {
-                let made = certifier.stationary(value, &mut |grid, _| solve(grid, linear))?;
-                let none = || HjbError::Invalid {
-                    field: "grid.nodes".into(),
-                    value: format!("{:?}", self.grid.shape()),
-                    allowed: "a grid that can be halved twice".into(),
-                };
-                Ok(made.richardson.ok_or_else(none)?.value_error)
-            };
-            let (one, other) = (solve(half.clone(), true)?, solve(half.clone(), false)?);
-            let gap = |j: usize| (one.value()[j] - other.value()[j]).abs();
-            let apart = half.region_nodes(Some(self.region))?.map(gap).fold(0.0, f64::max);
-            let size = other.value().iter().fold(1.0f64, |m, v| m.max(v.abs()));
-            Ok((apart, AGREEMENT * (estimated(&one, true)? + estimated(&other, false)?) + ROUNDING * size))
-        };
-        certificate.notes.push(match compare() {
+    fn compare_on_half_grid(&self, certificate: &mut AccuracyCertificate, solves: &Solves<'_>, method: Method) {
+        let policy = Method::PolicyIteration(self.scheme.space().scheme());
+        certificate.notes.push(match apart_on_half_grid(self, solves, method, policy) {
             Err(e) => format!("the Cole-Hopf solution could not be compared with policy iteration on the half grid: {e}"),
             Ok((apart, allowed)) if apart <= allowed => format!(
                 "on the half grid the Cole-Hopf solution is {apart:.1e} away from that of policy iteration, within what the \
