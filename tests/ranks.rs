@@ -60,7 +60,7 @@ fn figures(out: &Path) -> Value {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(fields) => {
-                fields.retain(|name, _| !["seconds", "threads", "ranks", "figures"].contains(&name.as_str()));
+                fields.retain(|name, _| !["seconds", "threads", "ranks", "figures", "invocation"].contains(&name.as_str()));
                 fields.values_mut().for_each(strip);
             }
             Value::Array(entries) => entries.iter_mut().for_each(strip),

@@ -26,5 +26,6 @@ pub use final_law::FinalLawReport;
 pub use leading::{ControlAt, LeadingError, LeadingErrorParams, LeadingErrorReport, Profile};
 pub use order::{OrderFit, OrderStudy, RichardsonTable, fit_order, octave_orders};
 pub use own_errors::{OwnErrors, OwnParts, bridge_refined};
+pub(crate) use reference::common_steps;
 pub use report::{AgainstHjb, BridgeOrders, BridgeReport, ErrorsByTime};
 pub use run::{BridgeRun, bridge};

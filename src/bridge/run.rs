@@ -10,9 +10,9 @@ use super::reference::{Reference, common_steps};
 use super::report::{BridgeReport, ErrorsByTime};
 use super::slices::{GridSlice, Slices};
 use super::sweep::Sweep;
-use crate::problem::{Problem, require_memory};
+use crate::problem::Problem;
 use crate::run::{
-    Progress, RegionPoints, RunError, SliceError, SolveReport, SolveRun, initial_mean, solve, terminal_control, worst,
+    Progress, RegionPoints, RunError, SliceError, SolveReport, SolveRun, initial_mean, needs, solve, terminal_control, worst,
 };
 use hjbridge_pift::{PiFtError, PiFtInfo};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub struct BridgeRun {
 pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Result<BridgeRun, RunError> {
     let hjb_steps = common_steps(problem.file.time_steps, steps);
     // a sweep keeps V, u and D at every t_k beside the HJB solution and the reference at the same times
-    require_memory(&problem.file.grid.nodes, problem.dim(), hjb_steps + 2 * steps.iter().copied().max().unwrap_or(0))?;
+    needs::check(&problem.grid, Some(hjb_steps), needs::bridge(problem, hjb_steps, steps))?;
     let mut hjb = solve(problem, hjb_steps, progress)?;
     let mut report = BridgeReport::empty(problem, &hjb.report, hjb_steps);
     let solve_report = hjb.report.clone();

@@ -25,7 +25,7 @@ impl Sweep {
         let start = std::time::Instant::now();
         let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, steps))?;
         let grid: Arc<TensorGrid> = problem.grid.clone();
-        let solver = PiFt::new(&ddpm, grid, pift_params(problem, false))?;
+        let solver = PiFt::new(&ddpm, grid, pift_params(problem, false))?.with_interrupt(progress.interrupt());
         let (mut times, mut values, mut controls, mut shifts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         progress.begin(&format!("PI-FT N = {steps}"), steps as u64);
         let info = solver.solve_observed(&mut |view| {

@@ -1,19 +1,60 @@
 //! `check`: validate and print the resolved problem.
 
-use super::common::{directory_of, say};
-use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, SampledProblem};
-use crate::run::{RunError, evaluate_everywhere};
+use super::Options;
+use super::common::{Subject, say};
+use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, SampledProblem, memory_available};
+use crate::report::SLICES;
+use crate::run::{Plan, RunError, evaluate_everywhere, plan, plan_controlled};
+use clap::Args;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::exact::closed_form;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-pub(super) fn run(path: &Path) -> Result<(), RunError> {
-    match AnyProblemFile::read(path)? {
-        AnyProblemFile::FineTuning(file) if file.grid.is_absent() => {
-            sampled(&SampledProblem::resolve(*file, directory_of(path))?)
+/// Flags of `check`.
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    /// The problem file
+    problem: PathBuf,
+    /// Nodes of the grid, one number for each axis
+    #[arg(long, value_delimiter = ',')]
+    nodes: Option<Vec<usize>>,
+    /// Time steps
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Paths of the simulation
+    #[arg(long)]
+    paths: Option<usize>,
+}
+
+impl CheckArgs {
+    /// The problem file.
+    pub fn problem(&self) -> &Path {
+        &self.problem
+    }
+
+    /// Fields that flags replace.
+    pub fn given(&self) -> Vec<&'static str> {
+        let given = [("grid", self.nodes.is_some()), ("time_steps", self.steps.is_some()), ("paths", self.paths.is_some())];
+        given.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect()
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            problem: self.problem.clone(),
+            nodes: self.nodes.clone(),
+            steps: self.steps.map(|n| vec![n]),
+            paths: self.paths,
+            ..Options::default()
         }
-        AnyProblemFile::FineTuning(file) => fine_tuning(&Problem::resolve(*file, directory_of(path))?),
-        AnyProblemFile::Controlled(file) => controlled(&ControlledProblem::resolve(*file)?),
+    }
+}
+
+pub(super) fn run(args: &CheckArgs) -> Result<(), RunError> {
+    let (file, options) = (AnyProblemFile::read(&args.problem)?, args.options());
+    match &file {
+        AnyProblemFile::FineTuning(f) if f.grid.is_absent() => sampled(&Subject::open("check", &options, file)?),
+        AnyProblemFile::FineTuning(_) => fine_tuning(&Subject::open("check", &options, file)?),
+        AnyProblemFile::Controlled(_) => controlled(&Subject::open("check", &options, file)?),
     }
 }
 
@@ -42,9 +83,33 @@ fn controlled(problem: &ControlledProblem) -> Result<(), RunError> {
             }
         ),
     ];
+    lines.extend(plan_lines(&plan_controlled(problem, SLICES - 1)));
     lines.push(serde_json::to_string_pretty(f).map_err(|e| ProblemError::invalid("problem", &f.name, e.to_string()))?);
     say(lines.iter());
     Ok(())
+}
+
+/// What the commands would do, and at what price.
+fn plan_lines(plans: &[Plan]) -> Vec<String> {
+    let mut lines = vec!["  what the commands would do; times are estimates, right within a factor of about 3:".to_string()];
+    for p in plans {
+        let (seconds, memory) = (price(p.seconds), p.bytes / 1e9);
+        let refused = if p.bytes > memory_available() { "; more than may be used: refused" } else { "" };
+        lines.push(format!("    {:8} {seconds:>8}  {memory:6.2} GB at most{refused}", p.command));
+        lines.push(format!("             {}", p.what));
+    }
+    lines
+}
+
+/// Two digits of a time.
+fn price(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.1} s", s.max(0.1)),
+        s if s < 100.0 => format!("{s:.0} s"),
+        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
+        s if s < 360_000.0 => format!("{:.0} h", s / 3600.0),
+        s => format!("{:.0} days", s / 86400.0),
+    }
 }
 
 fn sampled(problem: &SampledProblem) -> Result<(), RunError> {
@@ -112,6 +177,7 @@ fn fine_tuning(problem: &Problem) -> Result<(), RunError> {
         f.time_steps,
         f.bridge_steps
     ));
+    lines.extend(plan_lines(&plan(problem, SLICES - 1)));
     lines.push(serde_json::to_string_pretty(f).map_err(|e| ProblemError::invalid("problem", &f.name, e.to_string()))?);
     say(lines.iter());
     Ok(())

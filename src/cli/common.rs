@@ -1,16 +1,17 @@
 //! What the commands share: reading the problem, applying flags, writing the report.
 
-use super::Options;
 use super::progress::Bars;
+use super::{Options, interrupt};
 use crate::problem::spec::GridSpec;
 use crate::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, ProblemFile, SampledProblem};
+use crate::report::html::{self, Fields};
 use crate::report::{OutputDirectory, Report, ReportError, SLICES, SOLUTION, Slices, figure::FigureInfo};
 use crate::run::{NetworkReport, RouteReport, RunError, network_report};
 use hjbridge_model::{ControlledDiffusion, TensorGrid};
 use hjbridge_rollout::Ranks;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A resolved problem of any kind.
 pub(super) trait Subject: Sized {
@@ -34,6 +35,12 @@ pub(super) trait OnGrid: Subject {
     fn grid(&self) -> &TensorGrid;
     /// Components of the control.
     fn control_dim(&self) -> usize;
+    /// Center and scale of the coordinates, where they are standardised data.
+    fn units(&self) -> Option<[Vec<f64>; 2]> {
+        None
+    }
+    /// What `report.html` shows of a solution.
+    fn fields(&self, slices: &Slices<'_>) -> Fields;
 }
 
 impl Subject for Problem {
@@ -61,6 +68,12 @@ impl OnGrid for Problem {
     fn control_dim(&self) -> usize {
         self.dim()
     }
+    fn units(&self) -> Option<[Vec<f64>; 2]> {
+        self.data.as_ref().map(|data| [data.map.center.clone(), data.map.scale.clone()])
+    }
+    fn fields(&self, slices: &Slices<'_>) -> Fields {
+        Fields::fine_tuning(self, slices)
+    }
 }
 
 impl Subject for SampledProblem {
@@ -83,7 +96,7 @@ impl Subject for ControlledProblem {
         let AnyProblemFile::Controlled(mut file) = file else {
             return Err(RunError::Unsupported(format!("{command} needs a problem of kind controlled_diffusion")));
         };
-        let simulated = matches!(command, "rollout" | "certify");
+        let simulated = matches!(command, "rollout" | "certify" | "check");
         for (flag, given) in [("--paths", options.paths.is_some()), ("--seed", options.seed.is_some())] {
             if given && !simulated {
                 return Err(ProblemError::invalid(flag, "given", "is for simulations: for rollout and certify").into());
@@ -120,6 +133,9 @@ impl OnGrid for ControlledProblem {
     fn control_dim(&self) -> usize {
         self.model.control_dim()
     }
+    fn fields(&self, slices: &Slices<'_>) -> Fields {
+        Fields::controlled(self, slices)
+    }
 }
 
 /// One command on one problem.
@@ -133,6 +149,8 @@ pub(super) struct Session<P = Problem> {
     pub ranks: Arc<dyn Ranks>,
     slices: usize,
     quiet: bool,
+    /// What the page shows of the solution.
+    fields: OnceLock<Fields>,
 }
 
 impl<P: Subject> Session<P> {
@@ -146,10 +164,24 @@ impl<P: Subject> Session<P> {
         let problem = P::open(command, options, file)?;
         let out = options.out.clone().unwrap_or_else(|| PathBuf::from("out").join(problem.name()));
         let out = OutputDirectory::prepare(&out)?;
+        if !options.force {
+            out.keep_finished()?;
+        }
+        interrupt::catch();
         let threads = options.threads.map(usize::from);
         let slices = options.slices.unwrap_or(SLICES);
-        let bars = Bars::new(options.quiet || ranks.rank() > 0);
-        Ok(Session { command, problem, out, threads, bars, ranks: ranks.clone(), slices, quiet: options.quiet })
+        let bars = Bars::new(options.quiet || ranks.rank() > 0, interrupt::flag());
+        Ok(Session {
+            command,
+            problem,
+            out,
+            threads,
+            bars,
+            ranks: ranks.clone(),
+            slices,
+            quiet: options.quiet,
+            fields: OnceLock::new(),
+        })
     }
 
     /// Whether this process writes and prints: one of those that share the work does.
@@ -164,7 +196,10 @@ impl<P: Subject> Session<P> {
 
     /// A report to fill in.
     pub fn report(&self) -> Report {
-        Report::new(self.command, self.problem.file())
+        let mut report = Report::new(self.command, self.problem.file());
+        let given = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+        report.invocation = std::iter::once("hjbridge".to_string()).chain(given).collect();
+        report
     }
 
     /// Take the output directory: from here on there is something to write.
@@ -175,7 +210,8 @@ impl<P: Subject> Session<P> {
         let mut report = self.report();
         report.complete = false;
         report.error = Some("the run was stopped before it finished".into());
-        Ok(self.out.claim(&report)?)
+        self.out.claim(&report)?;
+        Ok(html::write(&report, &[], None, self.out.path())?)
     }
 }
 
@@ -188,9 +224,11 @@ impl<P: OnGrid> Session<P> {
         control: impl Fn(usize) -> &'f [f64],
     ) -> Result<Slices<'f>, RunError> {
         self.claim()?;
-        let slices = Slices::thin(self.problem.control_dim(), self.slices, times, value, control);
+        let mut slices = Slices::thin(self.problem.control_dim(), self.slices, times, value, control);
+        slices.units = self.problem.units();
         if self.writes() {
             slices.write(self.problem.grid(), &self.out.path().join(SOLUTION))?;
+            self.fields.get_or_init(|| self.problem.fields(&slices));
         }
         Ok(slices)
     }
@@ -210,6 +248,8 @@ impl<P: Subject> Session<P> {
 
     /// Write the report, print the summary, pass on the failure.
     pub fn finish(&self, mut report: Report, failure: Option<RunError>, summary: &[String]) -> Result<(), RunError> {
+        // what was left out since the user wanted the end is no whole run
+        let failure = failure.or_else(|| interrupt::was_caught().then_some(RunError::Cancelled));
         report.complete = failure.is_none();
         report.error = failure.as_ref().map(ToString::to_string);
         if !self.writes() {
@@ -220,6 +260,7 @@ impl<P: Subject> Session<P> {
             network.compare(report.solve.as_ref(), report.pift.as_ref());
         }
         self.out.write_report(&report)?;
+        html::write(&report, &report.figures, self.fields.get(), self.out.path())?;
         if !self.quiet {
             say(summary.iter());
             say(report.network.iter().map(network_line));

@@ -3,11 +3,15 @@
 //! Exit codes: 0 done; 1 a numerical failure, the finished part is written; 2 bad input, nothing is written; 3 ended by the user
 //! (Ctrl-C during a simulation), what was done is written and marked partial.
 
+mod benchmark;
 mod bridge;
 mod certify;
 mod check;
 mod common;
 mod controlled;
+mod examples;
+mod init;
+mod interrupt;
 mod parametric;
 mod pift;
 mod progress;
@@ -17,18 +21,19 @@ mod rollout_options;
 mod solve;
 mod sweep;
 
-use crate::problem::{AnyProblemFile, ProblemError, SampledProblem, line_of};
+use crate::problem::{AnyProblemFile, ProblemError, ProblemKind, SampledProblem, limit_memory, place_in_file, schema};
 use crate::run::RunError;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use common::Session;
 use hjbridge_rollout::Ranks;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Exact answers for fine-tuning diffusion models by stochastic control, and PI-FT measured against them.
 #[derive(Parser)]
-#[command(name = "hjbridge", version, about)]
+#[command(name = "hjbridge", version, about, after_help = examples::ALL)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,27 +41,49 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Validate a problem file and print the resolved problem
-    Check {
-        /// The problem file
-        problem: PathBuf,
-    },
+    /// Write a commented problem to start from
+    #[command(after_help = examples::INIT)]
+    Init(init::InitArgs),
+    /// Validate a problem file, say what each command would do and how long it takes, print the resolved problem
+    #[command(after_help = examples::CHECK)]
+    Check(check::CheckArgs),
     /// Solve the Hamilton-Jacobi-Bellman equation on the grid
+    #[command(after_help = examples::SOLVE)]
     Solve(Options),
     /// Simulate the optimal policy
+    #[command(after_help = examples::ROLLOUT)]
     Rollout(rollout_options::RolloutArgs),
     /// Solve and simulate at several KL weights: reward against divergence
+    #[command(after_help = examples::SWEEP)]
     Sweep(sweep::SweepArgs),
     /// Solve the discrete-time problem by PI-FT
+    #[command(after_help = examples::PIFT)]
     Pift(pift::PiftArgs),
     /// Measure how PI-FT converges to the continuous solution
+    #[command(after_help = examples::BRIDGE)]
     Bridge(Options),
+    /// Measure the discretisation error of every scheme on a suite of problems
+    Benchmark(benchmark::BenchmarkArgs),
     /// Say how far from optimal a policy from a file is
     Certify(certify::CertifyArgs),
+    /// Print the JSON Schema of problem files
+    #[command(after_help = examples::SCHEMA)]
+    Schema {
+        /// Files of this kind only [default: of either]
+        #[arg(value_enum)]
+        kind: Option<ProblemKind>,
+    },
+    /// Print a script that completes commands and flags in a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Flags common to the commands; they override the problem file.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 struct Options {
     /// The problem file
     problem: PathBuf,
@@ -81,6 +108,12 @@ struct Options {
     /// Time slices in solution.npz, and of rollout in paths.npz, at least 2 [default: at most 129]
     #[arg(long, value_parser = at_least_two)]
     slices: Option<usize>,
+    /// Replace the files of a finished run in the output directory
+    #[arg(long)]
+    force: bool,
+    /// Memory that the run may take, in GB (1e9 bytes) [default: what the machine has free]
+    #[arg(long, value_name = "GB", value_parser = gigabytes, allow_negative_numbers = true)]
+    memory: Option<f64>,
     /// No progress and no summary
     #[arg(long)]
     quiet: bool,
@@ -88,6 +121,34 @@ struct Options {
 
 fn at_least_two(text: &str) -> Result<usize, String> {
     text.parse::<usize>().map_err(|e| e.to_string()).and_then(|n| if n < 2 { Err("at least 2".into()) } else { Ok(n) })
+}
+
+/// Do what the program does with these arguments (`["solve", "problem.json", "--out", "here", "--quiet"]`), in this process.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let out = std::env::temp_dir().join(format!("hjbridge-doc-{}", std::process::id()));
+/// let problem = concat!(env!("CARGO_MANIFEST_DIR"), "/data/problems/mixture_1d.json");
+/// hjbridge::cli::run(["solve", problem, "--nodes", "101", "--steps", "64", "--quiet", "--out", out.to_str().unwrap()])?;
+/// let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("report.json"))?)?;
+/// assert_eq!(report["complete"], true);
+/// # std::fs::remove_dir_all(&out)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Arguments that the program does not take ([`RunError::Unsupported`], with the program's words, those of `--help` among
+/// them); what the command returns.
+pub fn run<S: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = S>) -> Result<(), RunError> {
+    let arguments = std::iter::once(OsString::from("hjbridge")).chain(arguments.into_iter().map(Into::into));
+    let cli = Cli::try_parse_from(arguments).map_err(|e| RunError::Unsupported(e.to_string()))?;
+    dispatch(&cli.command, &ranks::start()?)
+}
+
+fn gigabytes(text: &str) -> Result<f64, String> {
+    let positive = |x: f64| if x.is_finite() && x > 0.0 { Ok(x) } else { Err("must be positive and finite".into()) };
+    text.parse::<f64>().map_err(|e| e.to_string()).and_then(positive)
 }
 
 /// Run the program on the process's arguments.
@@ -108,8 +169,13 @@ pub fn main() -> ExitCode {
                 common::complain(&format!("error: {}{e}", command.place(e)));
             }
             ExitCode::from(match e {
-                RunError::Interrupted { .. } | RunError::MultilevelInterrupted { .. } | RunError::Stopped { .. } => 3,
+                RunError::Interrupted { .. }
+                | RunError::MultilevelInterrupted { .. }
+                | RunError::Stopped { .. }
+                | RunError::BenchmarkInterrupted { .. } => 3,
                 e if e.is_input() => 2,
+                // whatever the user's interrupt made of it
+                _ if interrupt::was_caught() => 3,
                 _ => 1,
             })
         }
@@ -118,11 +184,21 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
+    /// Whether an earlier run goes on, which then takes its own directory again.
+    fn goes_on(&self) -> bool {
+        match self {
+            Command::Rollout(args) => args.resumes(),
+            Command::Pift(args) => args.parametric.resumes(),
+            _ => false,
+        }
+    }
+
     /// Where in the problem file the field stands that an error names, unless a flag gave its value.
     fn place(&self, e: &RunError) -> String {
         let Some(field) = e.field().filter(|_| e.is_input()) else { return String::new() };
         let (path, by_flags) = match self {
-            Command::Check { problem } => (problem, Vec::new()),
+            Command::Init(_) | Command::Schema { .. } | Command::Completions { .. } | Command::Benchmark(_) => return String::new(),
+            Command::Check(args) => (args.problem(), args.given()),
             Command::Solve(o)
             | Command::Rollout(rollout_options::RolloutArgs { options: o, .. })
             | Command::Sweep(sweep::SweepArgs { options: o, .. })
@@ -138,15 +214,23 @@ impl Command {
                     ("paths", o.paths.is_some()),
                     ("seed", o.seed.is_some()),
                 ];
-                (&o.problem, flags.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect())
+                let given = flags.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect();
+                (o.problem.as_path(), given)
             }
         };
         if by_flags.iter().any(|given| field.starts_with(given)) {
             return String::new();
         }
-        let line = std::fs::read_to_string(path).ok().and_then(|text| line_of(&text, field));
-        line.map_or(String::new(), |line| format!("{}, line {line}: ", path.display()))
+        place_in_file(path, field).map_or(String::new(), |place| format!("{}, {place}: ", path.display()))
     }
+}
+
+/// A reader who has left is no error.
+fn completions(shell: clap_complete::Shell) -> Result<(), RunError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "hjbridge", &mut script);
+    common::say(String::from_utf8_lossy(&script).lines());
+    Ok(())
 }
 
 fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
@@ -155,7 +239,14 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         return Err(RunError::Unsupported(what.into()));
     }
     let (name, options): (&'static str, _) = match command {
-        Command::Check { problem } => return check::run(problem),
+        Command::Init(args) => return init::run(args),
+        Command::Benchmark(args) => return benchmark::run(args),
+        Command::Check(args) => return check::run(args),
+        Command::Schema { kind } => {
+            common::say([format!("{:#}", schema(*kind))].iter());
+            return Ok(());
+        }
+        Command::Completions { shell } => return completions(*shell),
         Command::Solve(options) => ("solve", options),
         Command::Rollout(args) => ("rollout", &args.options),
         Command::Sweep(args) => ("sweep", &args.options),
@@ -163,6 +254,10 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         Command::Bridge(options) => ("bridge", options),
         Command::Certify(args) => ("certify", &args.options),
     };
+    let options = &Options { force: options.force || command.goes_on(), ..options.clone() };
+    if let Some(gigabytes) = options.memory {
+        limit_memory(gigabytes * 1e9);
+    }
     let work = || {
         let mut file = AnyProblemFile::read(&options.problem)?;
         if let Command::Pift(args) = command {
@@ -186,7 +281,8 @@ fn dispatch(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<(), RunError> {
         }
         let session = Session::open(name, options, file, ranks)?;
         match command {
-            Command::Check { .. } | Command::Certify(_) => Ok(()),
+            Command::Init(_) | Command::Check(_) | Command::Schema { .. } | Command::Completions { .. } => Ok(()),
+            Command::Certify(_) | Command::Benchmark(_) => Ok(()),
             Command::Solve(_) => solve::run(&session),
             Command::Rollout(args) => rollout::run(&session, args),
             Command::Sweep(args) => sweep::run(&session, args),

@@ -1,7 +1,7 @@
 //! `pift --parametric`: the flags of a policy with parameters, and the summary of its training.
 
 use super::common::{Session, Subject};
-use super::rollout_options::catch_interrupt;
+use super::interrupt;
 use crate::problem::{ProblemError, SampledProblem};
 use crate::report::{ReportError, TRAINING, atomic, draw_parametric};
 use crate::run::{ParametricOptions, PolicyKind, RunError, Training, parametric};
@@ -85,6 +85,11 @@ enum Whose {
 }
 
 impl ParametricArgs {
+    /// Whether an earlier training goes on.
+    pub fn resumes(&self) -> bool {
+        self.resume.is_some()
+    }
+
     /// Flags that would do nothing are refused.
     fn check(&self, kind: Kind, training: Training) -> Result<(), ProblemError> {
         let (bells, cosines, network) = (kind == Kind::RadialBasis, kind == Kind::RandomFourier, kind == Kind::Network);
@@ -142,7 +147,7 @@ impl ParametricArgs {
             states: if self.states == Some(Whose::Pretrained) { StateLaw::Pretrained } else { StateLaw::Current },
             score_function: self.score_function,
             resume,
-            interrupt: catch_interrupt(),
+            interrupt: interrupt::flag(),
         })
     }
 }

@@ -3,18 +3,20 @@
 use crate::run::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One bar at a time, replaced by the next stage's; invisible when standard error is not a terminal.
 pub struct Bars {
     current: Mutex<Option<ProgressBar>>,
     visible: bool,
+    interrupt: Arc<AtomicBool>,
 }
 
 impl Bars {
-    /// Bars that show unless `quiet`.
-    pub fn new(quiet: bool) -> Self {
-        Bars { current: Mutex::new(None), visible: !quiet }
+    /// Bars that show unless `quiet`, of a run that ends when `interrupt` is set.
+    pub fn new(quiet: bool, interrupt: Arc<AtomicBool>) -> Self {
+        Bars { current: Mutex::new(None), visible: !quiet, interrupt }
     }
 
     fn with(&self, f: impl FnOnce(&mut Option<ProgressBar>)) {
@@ -26,7 +28,7 @@ impl Progress for Bars {
     fn begin(&self, what: &str, total: u64) {
         let target = if self.visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) = ProgressStyle::with_template("{prefix:18} [{bar:40}] {pos}/{len} {eta} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix:18} [{bar:40}] {pos}/{len}, {eta} left {msg}") {
             bar.set_style(style);
         }
         bar.set_prefix(what.to_string());
@@ -75,6 +77,10 @@ impl Progress for Bars {
                 bar.set_message(text.to_string());
             }
         });
+    }
+
+    fn interrupt(&self) -> Option<&AtomicBool> {
+        Some(&self.interrupt)
     }
 
     fn end(&self) {

@@ -2,7 +2,8 @@
 
 use super::common::{Session, route_lines};
 use super::controlled::{digits, list};
-use super::rollout_options::{RolloutArgs, catch_interrupt};
+use super::interrupt;
+use super::rollout_options::RolloutArgs;
 use crate::problem::{ControlledProblem, Problem};
 use crate::report::{PATHS, draw_rollout, write_paths};
 use crate::run::{
@@ -26,7 +27,7 @@ pub(super) fn run(session: &Session<Problem>, args: &RolloutArgs) -> Result<(), 
     if let Some(failure) = solved.failure.take() {
         return session.finish(report, Some(failure), &summary);
     }
-    options.interrupt = Some(catch_interrupt());
+    options.interrupt = Some(interrupt::flag());
     let run = match rollout(problem, &solved, &options, &session.bars) {
         Ok(run) => run,
         Err(e) => return session.finish(report, Some(e), &summary),
@@ -81,7 +82,7 @@ pub(super) fn run_controlled(session: &Session<ControlledProblem>, args: &Rollou
         return session.finish(report, Some(failure), &summary);
     }
     summary.extend(route_lines(problem.grid.len(), solved.report.seconds, &solved.report.route, false));
-    options.interrupt = Some(catch_interrupt());
+    options.interrupt = Some(interrupt::flag());
     let run = match rollout_controlled(problem, &solved, &options, &session.bars) {
         Ok(run) => run,
         Err(e) => return session.finish(report, Some(e), &summary),

@@ -6,8 +6,6 @@ use crate::run::{RolloutOptions, RunError, SchemeName, TimesChoice, VarianceName
 use clap::{Args, ValueEnum};
 use hjbridge_rollout::NoiseSource;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Sources of normal numbers by their names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -69,6 +67,11 @@ pub(super) struct RolloutArgs {
 }
 
 impl RolloutArgs {
+    /// Whether an earlier run goes on.
+    pub fn resumes(&self) -> bool {
+        self.resume
+    }
+
     /// What is asked for. Steps, paths and seed are already in the problem, except where paths were given expressly.
     ///
     /// # Errors
@@ -129,22 +132,6 @@ fn read_times(path: &Path) -> Result<Vec<f64>, RunError> {
                 .map_err(|_| bad(format!("{}, line {}: {:?}", shown(), i + 1, line.trim()), "must be one number per line".into()))
         })
         .collect()
-}
-
-/// From here on Ctrl-C ends the simulation with what it has; a second one ends the program.
-pub(super) fn catch_interrupt() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let shared = flag.clone();
-    let handler = move || {
-        if shared.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        super::common::complain("interrupted: writing what there is (Ctrl-C again to leave at once)");
-    };
-    if let Err(e) = ctrlc::set_handler(handler) {
-        super::common::complain(&format!("Ctrl-C will lose the run: {e}"));
-    }
-    flag
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use super::controlled_spec::ControlledFile;
 use super::error::ProblemError;
 use super::spec::{ProblemFile, parse_json};
+use super::text;
+use hjbridge_model::formula::closest_name;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -25,8 +27,7 @@ impl AnyProblemFile {
     /// # Errors
     /// The file cannot be read, or is not a problem file; the error has line, column and field.
     pub fn read(path: &Path) -> Result<Self, ProblemError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ProblemError::Io { path: path.into(), source })?;
-        Self::parse(&text, path)
+        Self::parse(&text::read(path)?, path)
     }
 
     /// Parse `text`; `path` is only named in errors.
@@ -39,12 +40,16 @@ impl AnyProblemFile {
             #[serde(default)]
             kind: Option<serde_json::Value>,
         }
-        let controlled = match serde_json::from_str::<Kind>(text) {
+        let controlled = match serde_json::from_str::<Kind>(&text::plain_json(text)) {
             Ok(Kind { kind: None }) => false,
             Ok(Kind { kind: Some(kind) }) => match kind.as_str() {
                 Some("fine_tuning") => false,
                 Some("controlled_diffusion") => true,
-                _ => return Err(ProblemError::invalid("kind", kind, format!("must be one of: {}", KINDS.join(", ")))),
+                name => {
+                    let close = name.and_then(|name| closest_name(name, KINDS.into_iter()));
+                    let hint = close.map_or(String::new(), |close| format!(" (did you mean `{close}`?)"));
+                    return Err(ProblemError::invalid("kind", kind, format!("must be one of: {}{hint}", KINDS.join(", "))));
+                }
             },
             // not JSON: read it as what it wants to be, so that the error names the place
             Err(_) => text.contains("\"controlled_diffusion\""),

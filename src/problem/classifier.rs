@@ -1,5 +1,6 @@
 //! Rewards of kind `classifier`: the scores of a linear classifier from a JSON file.
 
+use super::data_file::text_of;
 use super::error::ProblemError;
 use hjbridge_model::{ClassReward, Reward};
 use serde::Deserialize;
@@ -17,7 +18,7 @@ struct Scores {
 /// The reward of class `class` by the file at `path`.
 pub(super) fn classifier(path: &Path, class: usize, of: ClassReward) -> Result<Reward, ProblemError> {
     let named = |e: String| ProblemError::invalid("reward.file", path.display(), e);
-    let text = std::fs::read_to_string(path).map_err(|e| named(format!("a file that can be read ({e})")))?;
+    let text = text_of("reward.file", path)?;
     let scores: Scores = serde_json::from_str(&text).map_err(|e| named(format!("{{\"q\": rows, \"c\": numbers}} ({e})")))?;
     let classes = scores.q.len();
     if class >= classes {

@@ -97,7 +97,7 @@ impl ControlledProblem {
             return Err(ProblemError::invalid("drift", format!("{dim} formulas"), allowed));
         }
         let model = FormulaDiffusion::new(&formulas(&file)?)?;
-        let grid = grid(&file.grid, dim, model.control_dim(), file.time_steps)?;
+        let grid = grid(&file.grid, dim, model.control_dim())?;
         let region = compare_on(file.compare_on.as_ref(), &grid)?;
         file.compare_on = Some(RegionSpec { lower: region.lower().to_vec(), upper: region.upper().to_vec() });
         check_faces(&file, dim)?;

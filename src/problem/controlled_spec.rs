@@ -3,11 +3,12 @@
 use super::formula_text::{FormulaText, MatrixSpec};
 use super::spec::{GridSpec, RegionSpec, SchemeSpec};
 use super::tagged::tagged;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The kind of these files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlledKind {
     /// `controlled_diffusion`.
@@ -15,7 +16,7 @@ pub enum ControlledKind {
 }
 
 /// A controlled diffusion as written in a file. Formulas are in t, x0, x1, ..., the parameters, and for `control_cost` u0, u1, ...
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ControlledFile {
     /// Always `controlled_diffusion`.
@@ -34,12 +35,12 @@ pub struct ControlledFile {
     /// Numbers with names that formulas may use.
     #[serde(default)]
     pub parameters: BTreeMap<String, f64>,
-    /// f, one formula for each coordinate.
+    /// The drift f, one formula for each coordinate.
     pub drift: Vec<FormulaText>,
-    /// G, d x m.
+    /// The control matrix G, d x m; a formula or number stands for that multiple of the identity.
     #[serde(default)]
     pub control_matrix: MatrixSpec,
-    /// sigma, d x q.
+    /// The noise matrix sigma, d x q; a formula or number stands for that multiple of the identity.
     #[serde(default)]
     pub diffusion: MatrixSpec,
     /// l: running reward when maximising, running cost when minimising.
@@ -57,7 +58,7 @@ pub struct ControlledFile {
     /// g: terminal reward when maximising, terminal cost when minimising.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<FormulaText>,
-    /// rho.
+    /// The discount rate rho >= 0, per unit of time.
     #[serde(default)]
     pub discount: f64,
     /// The set where the process ends.
@@ -110,7 +111,7 @@ fn default_paths() -> usize {
 }
 
 /// Maximise or minimise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SenseSpec {
     /// Maximise E[ g + int ( l - c ) ].
@@ -121,8 +122,9 @@ pub enum SenseSpec {
 }
 
 /// The controls allowed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(tag = "kind", rename = "ControlsSpec")]
 pub enum ControlsSpec {
     /// All of R^m.
     Free {},
@@ -151,7 +153,7 @@ impl Default for ControlsSpec {
 }
 
 /// A set with boundary data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetSpec {
     /// The set is where this is not positive.
@@ -169,7 +171,7 @@ fn zero() -> FormulaText {
 }
 
 /// Where the boundary of a target is put.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlacementSpec {
     /// Inside the cells: order 2.
@@ -180,7 +182,7 @@ pub enum PlacementSpec {
 }
 
 /// Condition at a face.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FaceSpec {
     /// V continues linearly.
@@ -194,13 +196,13 @@ pub enum FaceSpec {
 }
 
 /// A known solution.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExactSpec {
-    /// V.
+    /// The known V(t, x).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<FormulaText>,
-    /// v, one formula for each component.
+    /// The known control, one formula for each component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Vec<FormulaText>>,
 }

@@ -32,10 +32,12 @@ pub enum ProblemError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A data file with a bad entry.
-    #[error("{}, row {row}, column `{column}`: `{value}` {allowed}", path.display())]
+    #[error("{}, line {line} (row {row}), column `{column}`: `{value}` {allowed}", path.display())]
     Data {
         /// The file.
         path: PathBuf,
+        /// Line of the file, from 1.
+        line: u64,
         /// Row of data, from 1, not counting the header.
         row: usize,
         /// Column name.

@@ -1,6 +1,7 @@
 //! Formulas and matrices of formulas in a problem file. A number may be written as a number.
 
 use hjbridge_model::MatrixFormula;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
@@ -53,8 +54,20 @@ impl Serialize for FormulaText {
     }
 }
 
+impl JsonSchema for FormulaText {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Formula".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A formula in t, x0, x1, ... and the parameters, with the operators, precedence and functions of Python; or a number.",
+            "type": ["string", "number"]
+        })
+    }
+}
+
 /// A matrix of formulas: one formula stands for that multiple of the identity, otherwise a list of rows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum MatrixSpec {
     /// A multiple of the identity.

@@ -5,12 +5,13 @@ use super::spec::{GridSpec, RegionSpec};
 use hjbridge_model::grid::MIN_NODES;
 use hjbridge_model::{Axis, ModelError, Region, TensorGrid};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The grid in `dim` dimensions, when `steps` time steps with `control_dim` controls on it fit in memory.
+/// The grid in `dim` dimensions, when a solver with `control_dim` controls on it fits in memory.
 ///
 /// # Errors
 /// The first number that is not allowed, by its name in the file.
-pub(super) fn grid(g: &GridSpec, dim: usize, control_dim: usize, steps: usize) -> Result<Arc<TensorGrid>, ProblemError> {
+pub(super) fn grid(g: &GridSpec, dim: usize, control_dim: usize) -> Result<Arc<TensorGrid>, ProblemError> {
     for (field, found) in [("grid.lower", g.lower.len()), ("grid.upper", g.upper.len()), ("grid.nodes", g.nodes.len())] {
         if found != dim {
             return Err(ModelError::Shape { field: field.into(), found, expected: dim }.into());
@@ -21,7 +22,7 @@ pub(super) fn grid(g: &GridSpec, dim: usize, control_dim: usize, steps: usize) -
         return Err(shape.into());
     }
     check_axes(g)?;
-    require_memory(&g.nodes, control_dim, steps)?;
+    require_memory(&g.nodes, control_dim)?;
     let axes = (0..dim)
         .map(|i| {
             let axis = match &g.stretch {
@@ -74,29 +75,37 @@ fn check_axes(g: &GridSpec) -> Result<(), ProblemError> {
 /// Largest coordinate.
 const LARGEST: f64 = 1e100;
 
-/// Bytes that a command needs for this grid, as far as they grow with it. Measured peaks are below this.
-///
-/// `levels` time levels of V, of the control with m components and of one more field of that size are kept, and 129 of them are
-/// copied for output.
-fn memory_needed(nodes: &[usize], control_dim: usize, levels: f64) -> f64 {
+/// Bytes that any solver needs for a grid, without what it keeps: the least that there must be before the grid is made.
+fn memory_needed(nodes: &[usize], control_dim: usize) -> f64 {
     let total: f64 = nodes.iter().map(|&n| n as f64).product();
-    let (dim, m) = (nodes.len() as f64, control_dim as f64);
-    8.0 * total * ((1.0 + 2.0 * m) * levels + 3.0 * (1.0 + m) * levels.min(129.0) + 100.0 + 60.0 * dim)
+    8.0 * total * (100.0 + 60.0 * nodes.len() as f64 + 4.0 * control_dim as f64)
 }
 
-/// An error when `steps` time steps on this grid do not fit in memory.
-pub(crate) fn require_memory(nodes: &[usize], control_dim: usize, steps: usize) -> Result<(), ProblemError> {
-    let (need, have) = (memory_needed(nodes, control_dim, steps as f64 + 1.0), memory_available());
+/// An error when a grid does not fit in memory.
+fn require_memory(nodes: &[usize], control_dim: usize) -> Result<(), ProblemError> {
+    let (need, have) = (memory_needed(nodes, control_dim), memory_available());
     if need > have {
-        let value = format!("{nodes:?} with {steps} time steps");
-        let allowed = format!("needs about {:.1} GB; {:.1} GB are available", need / 1e9, have / 1e9);
-        return Err(ProblemError::invalid("grid.nodes", value, allowed));
+        let allowed = format!("needs about {:.1} GB of memory; {:.1} GB may be used (--memory)", need / 1e9, have / 1e9);
+        return Err(ProblemError::invalid("grid.nodes", format!("{nodes:?}"), allowed));
     }
     Ok(())
 }
 
-/// Bytes of memory that may be used: what the system reports as available, or 4 GB where it reports nothing.
-fn memory_available() -> f64 {
+/// The limit in bytes; 0 for none.
+static LIMIT: AtomicU64 = AtomicU64::new(0);
+
+/// Let the runs of this process take `bytes` of memory, in place of what the machine has free. One that needs more is refused before
+/// it begins.
+pub fn limit_memory(bytes: f64) {
+    LIMIT.store(bytes.clamp(1.0, 1e18) as u64, Ordering::Relaxed);
+}
+
+/// Bytes of memory that may be used: the limit, or else what the system reports as available, or 4 GB where it reports nothing.
+pub(crate) fn memory_available() -> f64 {
+    match LIMIT.load(Ordering::Relaxed) {
+        0 => {}
+        limit => return limit as f64,
+    }
     let reported = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
         line.split_whitespace().nth(1)?.parse::<f64>().ok()

@@ -73,7 +73,7 @@ impl Problem {
             let allowed = format!("at most {MOST_DIMENSIONS}: the solvers work on grids; pift --parametric needs none");
             return Err(ProblemError::invalid("prior", format!("{dim} dimensions"), allowed));
         }
-        let grid = grid(&file.grid, dim, dim, file.time_steps)?;
+        let grid = grid(&file.grid, dim, dim)?;
         if let Some(network) = &network {
             model = model.with_score(Arc::new(Remembered::new(network.clone(), grid.clone())))?;
         }
@@ -114,7 +114,7 @@ impl Problem {
 }
 
 /// The name becomes a folder, so it must not be a path.
-pub(super) fn check_name(name: &str) -> Result<(), ProblemError> {
+pub(crate) fn check_name(name: &str) -> Result<(), ProblemError> {
     let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
         let allowed = "letters, digits, - _ and . (not first), at most 100 bytes";

@@ -1,6 +1,8 @@
 //! Columns of a CSV file with a header.
 
+use super::data_file::text_of;
 use super::error::ProblemError;
+use hjbridge_model::formula::closest_name;
 use std::path::Path;
 
 /// Read the named columns, in that order.
@@ -11,11 +13,11 @@ pub fn read_columns(path: &Path, columns: &[String]) -> Result<Vec<Vec<f64>>, Pr
     if columns.is_empty() {
         return Err(ProblemError::invalid("prior.columns", "[]", "at least one column name"));
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| ProblemError::invalid("prior.file", path.display(), format!("cannot be read: {e}")))?;
+    let text = text_of("prior.file", path)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let bad_csv = |row: usize, e: &csv::Error| ProblemError::Data {
         path: path.into(),
+        line: e.position().map_or(1, csv::Position::line),
         row,
         column: "(all)".into(),
         value: e.to_string(),
@@ -29,7 +31,8 @@ pub fn read_columns(path: &Path, columns: &[String]) -> Result<Vec<Vec<f64>>, Pr
     for (i, name) in columns.iter().enumerate() {
         let place = header.iter().position(|h| h == name).ok_or_else(|| {
             let known = header.iter().collect::<Vec<_>>().join(", ");
-            ProblemError::invalid(format!("prior.columns[{i}]"), format!("\"{name}\""), format!("must be one of: {known}"))
+            let hint = closest_name(name, header.iter()).map_or(String::new(), |close| format!(" (did you mean `{close}`?)"));
+            ProblemError::invalid(format!("prior.columns[{i}]"), format!("\"{name}\""), format!("must be one of: {known}{hint}"))
         })?;
         if header.iter().filter(|h| h == name).count() > 1 {
             let allowed = "stands more than once in the header; names must be unique";
@@ -47,6 +50,7 @@ pub fn read_columns(path: &Path, columns: &[String]) -> Result<Vec<Vec<f64>>, Pr
                 _ => {
                     return Err(ProblemError::Data {
                         path: path.into(),
+                        line: record.position().map_or(1, csv::Position::line),
                         row: row + 1,
                         column: columns[c].clone(),
                         value: entry.into(),

@@ -2,16 +2,18 @@
 
 use super::error::ProblemError;
 use super::tagged::{split, tagged};
+use super::text::{self, Place, place_of, place_of_byte};
 use hjbridge_model::ClassReward;
 use hjbridge_model::formula::closest_name;
 use hjbridge_model::network::{LevelInput, Prediction};
+use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 
 /// A fine-tuning problem as written in a file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProblemFile {
     /// `fine_tuning`, or absent.
@@ -22,15 +24,15 @@ pub struct ProblemFile {
     /// One sentence for reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// T.
+    /// T > 0, the length of generation time; with b = 1 a time of 1 noises the data by the factor exp(-1/2).
     pub horizon: f64,
-    /// b as a function of forward time.
+    /// The noise rate b, per unit of time, as a function of forward time tau = T - t.
     pub schedule: ScheduleSpec,
     /// The law of the data.
     pub prior: PriorSpec,
-    /// r.
+    /// The reward r of a generated state, in model coordinates.
     pub reward: RewardSpec,
-    /// beta: a number, a table or a formula in t.
+    /// beta > 0, in units of reward: a number, a table or a formula in generation time t.
     pub kl_weight: KlWeightSpec,
     /// The law of Y_0.
     #[serde(default)]
@@ -68,12 +70,12 @@ pub struct ProblemFile {
 }
 
 /// A state as an image: grey pixels row by row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSpec {
-    /// Rows.
+    /// Rows of pixels.
     pub rows: usize,
-    /// Columns; rows times columns is the dimension.
+    /// Columns of pixels; rows times columns is the dimension.
     pub columns: usize,
     /// The values of black and of white.
     #[serde(default = "default_image_range")]
@@ -85,7 +87,7 @@ fn default_image_range() -> [f64; 2] {
 }
 
 /// The kind of these files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FineTuningKind {
     /// `fine_tuning`.
@@ -105,19 +107,20 @@ fn default_bridge_steps() -> Vec<usize> {
 }
 
 /// Noise schedule b(tau), tau = T - t.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(tag = "kind", rename = "ScheduleSpec")]
 pub enum ScheduleSpec {
     /// Constant b.
     Constant {
-        /// b.
+        /// The rate b > 0.
         b: f64,
     },
     /// b_min + (b_max - b_min) tau / T.
     Linear {
-        /// At the data.
+        /// The rate at the data, tau = 0.
         b_min: f64,
-        /// At the noise.
+        /// The rate at the noise, tau = T.
         b_max: f64,
     },
     /// Cosine alpha-bar with the rate capped.
@@ -132,7 +135,7 @@ pub enum ScheduleSpec {
     Table {
         /// Forward times from 0 to the horizon.
         tau: Vec<f64>,
-        /// Rates.
+        /// The rates b > 0 there.
         b: Vec<f64>,
     },
 }
@@ -144,23 +147,24 @@ fn default_offset() -> f64 {
 }
 
 /// The law of the data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(tag = "kind", rename = "PriorSpec")]
 pub enum PriorSpec {
     /// N(mean, covariance).
     Gaussian {
-        /// Mean.
+        /// Mean, one entry for each dimension.
         mean: Vec<f64>,
-        /// Covariance, rows.
+        /// Covariance, a list of rows, positive definite.
         covariance: Vec<Vec<f64>>,
     },
     /// sum_i w_i N(mean_i, covariance_i).
     Mixture {
         /// Weights; they sum to one.
         weights: Vec<f64>,
-        /// Means.
+        /// Means, one vector for each component.
         means: Vec<Vec<f64>>,
-        /// Covariances, rows.
+        /// Covariances, one list of rows for each component.
         covariances: Vec<Vec<Vec<f64>>>,
     },
     /// Gaussian kernel density estimate of columns of a CSV file with a header.
@@ -182,9 +186,11 @@ pub enum PriorSpec {
         file: String,
         /// What it predicts; absent: as the file says.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(schema_with = "super::schema::predictions")]
         predicts: Option<Prediction>,
         /// How it is told the noise level; absent: as the file says.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(schema_with = "super::schema::level_inputs")]
         inputs: Option<LevelInput>,
         /// Width of the kernel in training; absent: as the file says, or 0.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,51 +211,52 @@ fn default_standardize() -> bool {
 }
 
 /// -x'Qx/2 + q'x + c.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuadraticSpec {
-    /// Q, rows.
+    /// The curvature Q, a list of rows.
     #[serde(rename = "Q")]
     pub curvature: Vec<Vec<f64>>,
-    /// q.
+    /// The slope q.
     pub q: Vec<f64>,
-    /// c.
+    /// The constant c.
     #[serde(default)]
     pub c: f64,
 }
 
 /// height exp(-|x - center|^2 / (2 width^2)).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BumpSpec {
-    /// Centre.
+    /// Centre, one entry for each dimension.
     pub center: Vec<f64>,
-    /// Standard deviation.
+    /// Standard deviation of the bell.
     pub width: f64,
     /// Value at the centre.
     pub height: f64,
 }
 
 /// The terminal reward, in model coordinates.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(tag = "kind", rename = "RewardSpec")]
 pub enum RewardSpec {
     /// q'x + c.
     Linear {
-        /// q.
+        /// The slope q, one entry for each dimension.
         q: Vec<f64>,
-        /// c.
+        /// The constant c.
         #[serde(default)]
         c: f64,
     },
     /// -x'Qx/2 + q'x + c.
     Quadratic {
-        /// Q, rows.
+        /// The curvature Q, a list of rows.
         #[serde(rename = "Q")]
         curvature: Vec<Vec<f64>>,
-        /// q.
+        /// The slope q.
         q: Vec<f64>,
-        /// c.
+        /// The constant c.
         #[serde(default)]
         c: f64,
     },
@@ -274,6 +281,7 @@ pub enum RewardSpec {
         class: usize,
         /// Log-odds or log-probability of the class.
         #[serde(default)]
+        #[schemars(schema_with = "super::schema::class_rewards")]
         of: ClassReward,
     },
 }
@@ -281,7 +289,7 @@ pub enum RewardSpec {
 tagged!(RewardSpec);
 
 /// beta(t).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum KlWeightSpec {
     /// A number.
@@ -291,14 +299,15 @@ pub enum KlWeightSpec {
 }
 
 /// beta as a function of generation time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(tag = "kind", rename = "KlFunctionSpec")]
 pub enum KlFunctionSpec {
     /// Piecewise linear.
     Table {
         /// Generation times from 0 to the horizon.
         t: Vec<f64>,
-        /// Weights.
+        /// The weights beta > 0 there.
         beta: Vec<f64>,
     },
     /// A formula in t, e.g. "0.4 + 0.8*(t/2)**2".
@@ -339,7 +348,7 @@ impl<'de> Deserialize<'de> for KlWeightSpec {
 }
 
 /// The law of Y_0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InitialLawSpec {
     /// N(0, I).
@@ -352,12 +361,12 @@ pub enum InitialLawSpec {
 }
 
 /// A tensor grid.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GridSpec {
-    /// Lower corner.
+    /// Lower corner of the box, in the coordinates of the state.
     pub lower: Vec<f64>,
-    /// Upper corner.
+    /// Upper corner of the box.
     pub upper: Vec<f64>,
     /// Nodes in each direction, at least 5.
     pub nodes: Vec<usize>,
@@ -374,7 +383,7 @@ impl GridSpec {
 }
 
 /// sinh stretching around a centre.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StretchSpec {
     /// Where nodes are densest.
@@ -384,7 +393,7 @@ pub struct StretchSpec {
 }
 
 /// A box.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegionSpec {
     /// Lower corner.
@@ -394,7 +403,7 @@ pub struct RegionSpec {
 }
 
 /// How the HJB equation is solved. Fields that are absent are filled in when the problem is resolved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchemeSpec {
     /// The route; default: `monotone` when `space` or `time` is given, otherwise `auto`.
@@ -433,7 +442,7 @@ impl SchemeSpec {
 }
 
 /// Routes to the solution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteSpec {
     /// The one with the smallest error for its cost, found by measurement.
@@ -448,7 +457,7 @@ pub enum RouteSpec {
 }
 
 /// Space schemes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SpaceSpec {
     /// First order, monotone.
@@ -461,7 +470,7 @@ pub enum SpaceSpec {
 }
 
 /// Time schemes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeSpec {
     /// First order, monotone.
@@ -474,7 +483,7 @@ pub enum TimeSpec {
 }
 
 /// The discrete chain and PI-FT.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PiFtSpec {
     /// a_k.
@@ -514,7 +523,7 @@ impl Default for PiFtSpec {
 }
 
 /// Where the times t_k of the chain lie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum TimeGridSpec {
@@ -528,7 +537,7 @@ pub enum TimeGridSpec {
 }
 
 /// a_k from the schedule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlphaSpec {
     /// a_k = exp(-int b).
@@ -539,7 +548,7 @@ pub enum AlphaSpec {
 }
 
 /// sig_k^2 from a_k.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum VarianceSpec {
@@ -555,7 +564,7 @@ pub enum VarianceSpec {
 }
 
 /// The one-step problem of PI-FT.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum KernelSpec {
@@ -569,7 +578,7 @@ pub enum KernelSpec {
 }
 
 /// What ends the inner iteration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum StopSpec {
@@ -581,7 +590,7 @@ pub enum StopSpec {
 }
 
 /// Inner iteration of PI-FT.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum InnerSpec {
@@ -604,8 +613,7 @@ impl ProblemFile {
     /// # Errors
     /// The file cannot be read, or is not a problem file; the error has line, column and field.
     pub fn read(path: &Path) -> Result<Self, ProblemError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ProblemError::Io { path: path.into(), source })?;
-        Self::parse(&text, path)
+        Self::parse(&text::read(path)?, path)
     }
 
     /// Parse `text`; `path` is only named in errors.
@@ -618,22 +626,46 @@ impl ProblemFile {
 }
 
 /// Parse a file of any of our types, with line, column and field in errors.
-pub(super) fn parse_json<T: de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ProblemError> {
-    let mut json = serde_json::Deserializer::from_str(text);
+pub(crate) fn parse_json<T: de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ProblemError> {
+    let plain = text::plain_json(text);
+    let mut json = serde_json::Deserializer::from_str(&plain);
     let parse_error = |field: String, e: &serde_json::Error| {
         let full = e.to_string();
         let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(m, _)| m);
+        let mut place = parser_place(text, e);
         let (field, message) = match split(message) {
-            Some(("", rest)) => (field, rest),
-            Some((inner, rest)) => (format!("{field}.{inner}"), rest),
-            None => (field, message),
+            Some((inner, rest)) => {
+                let field = if inner.is_empty() { field } else { format!("{field}.{inner}") };
+                // the parser was at the end of the whole object by then
+                let culprit = rest.strip_prefix("unknown field `").and_then(|r| r.split_once('`')).map(|(name, _)| name);
+                let exact = culprit.map_or_else(|| field.clone(), |name| format!("{field}.{name}"));
+                place = place_of(text, &exact).unwrap_or(place);
+                (field, rest)
+            }
+            None => {
+                // the parser was behind the value; of what is missing it knows the end of the object
+                if e.is_data() && !message.starts_with("missing") {
+                    place = place_of(text, &field).unwrap_or(place);
+                }
+                (field, message)
+            }
         };
         let message = format!("{message}{}", did_you_mean(message));
-        ProblemError::Parse { path: path.into(), line: e.line(), column: e.column(), field, message }
+        ProblemError::Parse { path: path.into(), line: place.line, column: place.column, field, message }
     };
     let file: T = serde_path_to_error::deserialize(&mut json).map_err(|e| parse_error(e.path().to_string(), e.inner()))?;
     json.end().map_err(|e| parse_error(".".into(), &e))?;
     Ok(file)
+}
+
+/// Where the parser stood; its columns count bytes.
+fn parser_place(text: &str, e: &serde_json::Error) -> Place {
+    let start: usize = text.split_inclusive('\n').take(e.line().saturating_sub(1)).map(str::len).sum();
+    let mut offset = (start + e.column().saturating_sub(1)).min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    place_of_byte(text, offset)
 }
 
 /// The name closest to an unknown field or variant, among those that the parser's message lists as expected.

@@ -6,6 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
+/// Whether `name` is what a run that was killed may have left of a file called `target`.
+pub(crate) fn is_leftover(name: &str, target: &str) -> bool {
+    let Some(numbers) = name.strip_prefix('.').and_then(|n| n.strip_suffix(target)).and_then(|n| n.strip_suffix('.')) else {
+        return false;
+    };
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    numbers.split_once('-').is_some_and(|(process, serial)| number(process) && number(serial))
+}
+
 /// Calls `write` with a temporary path in the directory of `path` (same extension), then renames the result to `path`.
 ///
 /// The directory is created if it is missing; on failure the temporary file is removed and `path` keeps what it had.

@@ -20,11 +20,17 @@ pub const CERTIFY: &str = "certify.npz";
 /// Name of the table of a sweep.
 pub const SWEEP: &str = "sweep.csv";
 
+/// The table of a benchmark.
+pub const BENCHMARK: &str = "benchmark.csv";
+
+/// The same with orders and findings, to be read.
+pub const BENCHMARK_PAGE: &str = "benchmark.md";
+
 /// The name of a training that can be resumed.
 pub const TRAINING: &str = "training.json";
 
 /// Stems of all figures that a command may draw.
-const FIGURES: [&str; 16] = [
+const FIGURES: [&str; 17] = [
     "value_and_control",
     "value_profiles",
     "control_profiles",
@@ -39,6 +45,7 @@ const FIGURES: [&str; 16] = [
     "sweep_pift",
     "bridge",
     "sweep",
+    "benchmark",
     "certify_loss",
     "certify_gap",
 ];
@@ -82,6 +89,17 @@ impl OutputDirectory {
         serde_json::from_str::<Value>(&text).ok().filter(|v| v.get("program") == Some(&"hjbridge".into()))
     }
 
+    /// Refuse a directory with the report of a finished run of ours. One that failed, was interrupted or killed may be replaced.
+    ///
+    /// # Errors
+    /// There is such a report.
+    pub fn keep_finished(&self) -> Result<(), ReportError> {
+        let Some(old) = self.old_report().filter(|r| r.get("complete") != Some(&Value::Bool(false))) else { return Ok(()) };
+        let command = old.get("command").and_then(Value::as_str).unwrap_or("hjbridge");
+        let allowed = format!("has a finished run of {command}; --force replaces it, --out DIR writes elsewhere");
+        Err(ReportError::invalid("--out", self.path.display(), allowed))
+    }
+
     /// Take the directory: leave `report`, marked as unfinished, so that a run that is killed does not block it, and remove the
     /// files of an earlier run of ours.
     ///
@@ -94,8 +112,21 @@ impl OutputDirectory {
             for file in targets().map(|n| self.path.join(n)).filter(|f| f.is_file()) {
                 std::fs::remove_file(&file).map_err(|e| ReportError::io(&file, e))?;
             }
+            self.remove_leftovers();
         }
         Ok(())
+    }
+
+    /// Remove what a killed run of ours had begun to write.
+    fn remove_leftovers(&self) {
+        let ours: Vec<String> = std::iter::once(REPORT.to_string()).chain(targets()).collect();
+        for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| ours.iter().any(|target| atomic::is_leftover(name, target))) {
+                // nothing but tidiness
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// The directory.
@@ -118,7 +149,8 @@ impl OutputDirectory {
 /// Names of all files but the report.
 fn targets() -> impl Iterator<Item = String> {
     let figures = FIGURES.iter().flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.png")]);
-    [SOLUTION, PATHS, CERTIFY, SWEEP, TRAINING].map(String::from).into_iter().chain(figures)
+    let data = [SOLUTION, PATHS, CERTIFY, SWEEP, TRAINING, BENCHMARK, BENCHMARK_PAGE, super::html::PAGE];
+    data.map(String::from).into_iter().chain(figures)
 }
 
 #[cfg(test)]
@@ -131,12 +163,18 @@ mod tests {
         std::fs::write(dir.path().join("notes.txt"), "mine").unwrap();
         let out = OutputDirectory::prepare(dir.path()).unwrap();
         out.write_report(&serde_json::json!({"program": "hjbridge"})).unwrap();
-        // a second run of ours may overwrite
-        OutputDirectory::prepare(dir.path()).unwrap();
+        // a second run of ours may overwrite, expressly when the first one was finished
+        let again = OutputDirectory::prepare(dir.path()).unwrap();
+        assert!(again.keep_finished().unwrap_err().to_string().contains("--force"));
+        out.write_report(&serde_json::json!({"program": "hjbridge", "complete": false})).unwrap();
+        again.keep_finished().unwrap();
         assert_eq!(std::fs::read_to_string(dir.path().join("notes.txt")).unwrap(), "mine");
         // and takes its old files away, but not others
         std::fs::write(dir.path().join("bridge.svg"), "old").unwrap();
+        std::fs::write(dir.path().join(".123-4.solution.npz"), "half").unwrap();
+        std::fs::write(dir.path().join(".123-4.notes.npz"), "mine").unwrap();
         out.claim(&serde_json::json!({"program": "hjbridge"})).unwrap();
+        assert!(!dir.path().join(".123-4.solution.npz").exists() && dir.path().join(".123-4.notes.npz").exists());
         assert!(!dir.path().join("bridge.svg").exists() && dir.path().join("notes.txt").exists());
         // a picture of somebody else is not overwritten
         let other = tempfile::tempdir().unwrap();

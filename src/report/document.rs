@@ -22,6 +22,8 @@ pub struct Report {
     pub format: u32,
     /// The command: solve, rollout, sweep, pift, bridge or certify.
     pub command: &'static str,
+    /// The program and its arguments as they were given; empty where the library was called.
+    pub invocation: Vec<String>,
     /// Whether everything asked for was finished.
     pub complete: bool,
     /// Why not.
@@ -60,6 +62,7 @@ impl Report {
             version: env!("CARGO_PKG_VERSION"),
             format: FORMAT,
             command,
+            invocation: Vec::new(),
             complete: true,
             error: None,
             problem: problem.into(),

@@ -8,6 +8,7 @@
 //! | figures (`.svg` and `.png`) | [`figure::Figure`], [`figure::save`] | `report/figure/` |
 //! | `report.json` | [`Report`] | `report/document.rs` |
 //! | value and control over time | [`Slices`] | `report/slices.rs` |
+//! | the page of a run (`report.html`) | [`html::write`] | `report/html/` |
 //! | the figures of a command | [`draw`], [`draw_controlled`], [`draw_rollout`] | `report/draw.rs`, `report/draw_controlled.rs`, `report/draw_rollout.rs` |
 //! | saved paths (`paths.npz`) | [`write_paths`] | `report/saved_paths.rs` |
 //! | what may be overwritten | [`OutputDirectory`] | `report/directory.rs` |
@@ -43,6 +44,7 @@ pub(crate) mod atomic;
 mod directory;
 mod document;
 pub mod draw;
+pub mod draw_benchmark;
 pub mod draw_certify;
 pub mod draw_controlled;
 mod draw_final_law;
@@ -54,15 +56,16 @@ pub mod draw_rollout;
 pub mod draw_sweep;
 mod error;
 pub mod figure;
+pub mod html;
 mod npz;
 mod saved_paths;
 mod slices;
 mod table;
 
-pub use directory::{CERTIFY, OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
+pub use directory::{BENCHMARK, BENCHMARK_PAGE, CERTIFY, OutputDirectory, PATHS, REPORT, SOLUTION, SWEEP, TRAINING};
 pub use document::{FORMAT, Report};
 pub use error::ReportError;
 pub use npz::NpzFile;
 pub use saved_paths::write_paths;
 pub use slices::{SLICES, Slices};
-pub use table::write_csv;
+pub use table::{write_csv, write_text};

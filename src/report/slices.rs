@@ -13,6 +13,8 @@ pub struct Slices<'f> {
     pub times: Vec<f64>,
     /// Number m of components of the control.
     pub components: usize,
+    /// Center and scale of each coordinate, where the state is standardised data: data = center + scale * y.
+    pub units: Option<[Vec<f64>; 2]>,
     values: Vec<&'f [f64]>,
     controls: Vec<&'f [f64]>,
 }
@@ -35,6 +37,7 @@ impl<'f> Slices<'f> {
         Slices {
             times: kept.iter().map(|&k| times[k]).collect(),
             components,
+            units: None,
             values: kept.iter().map(|&k| value(k)).collect(),
             controls: kept.iter().map(|&k| control(k)).collect(),
         }
@@ -51,7 +54,8 @@ impl<'f> Slices<'f> {
         &self.controls[k][c * n..(c + 1) * n]
     }
 
-    /// Write `axis0`, ..., `time`, `value[time, axis0, ...]`, `control[time, axis0, ..., component]`.
+    /// Write `axis0`, ..., `time`, `value[time, axis0, ...]`, `control[time, axis0, ..., component]`, and of data `center` and
+    /// `scale`.
     ///
     /// # Errors
     /// The file system refuses.
@@ -67,6 +71,10 @@ impl<'f> Slices<'f> {
         file.pieces("value", &shape, self.values.clone(), 1)?;
         shape.push(self.components);
         file.pieces("control", &shape, self.controls.clone(), self.components)?;
+        if let Some([center, scale]) = &self.units {
+            file.array("center", &[center.len()], center)?;
+            file.array("scale", &[scale.len()], scale)?;
+        }
         file.write(path)
     }
 }

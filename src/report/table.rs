@@ -1,4 +1,4 @@
-//! Tables as CSV.
+//! Tables as CSV, and texts.
 
 use super::{ReportError, atomic};
 use serde::Serialize;
@@ -16,6 +16,14 @@ pub fn write_csv<T: Serialize>(rows: &[T], path: &Path) -> Result<(), ReportErro
         rows.iter().try_for_each(|row| writer.serialize(row)).map_err(failed)?;
         writer.flush().map_err(|e| ReportError::io(path, e))
     })
+}
+
+/// Write a text; the file appears whole or not at all.
+///
+/// # Errors
+/// The file system refuses.
+pub fn write_text(text: &str, path: &Path) -> Result<(), ReportError> {
+    atomic::replace(path, |temporary| std::fs::write(temporary, text).map_err(|e| ReportError::io(path, e)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::norms::{RegionPoints, RegionSlice, SupError, worst};
 use super::route::{Equation, RouteReport};
-use super::{Progress, RunError};
+use super::{Progress, RunError, needs};
 use crate::problem::ControlledProblem;
 use crate::problem::controlled_spec::{ControlsSpec, FaceSpec, SenseSpec};
 use hjbridge_hjb::{EvaluationParams, Face, FaceValues, Faces, HjbError, Obstacle, TargetSet, ValueSlice};
@@ -87,6 +87,8 @@ pub(super) fn equation(problem: &ControlledProblem, levels: usize) -> Equation<'
 /// Input that does not fit, formulas that are not finite on the grid among it. A numerical failure is returned inside the run,
 /// with the levels finished.
 pub fn solve_controlled(problem: &ControlledProblem, levels: usize, progress: &dyn Progress) -> Result<ControlledRun, RunError> {
+    let steps = (!problem.is_stationary()).then_some(problem.file.time_steps);
+    needs::check(&problem.grid, steps, needs::solve_controlled(problem, levels))?;
     problem.model.clear_fault();
     let equation = equation(problem, levels);
     let outcome = if problem.is_stationary() { equation.stationary(progress) } else { equation.solve(progress) };

@@ -46,6 +46,9 @@ pub enum RunError {
     /// Something this version does not do.
     #[error("{0}")]
     Unsupported(String),
+    /// The user ended the run.
+    #[error("interrupted before everything was done")]
+    Cancelled,
     /// The user ended a training.
     #[error("interrupted after {done} iterations; --resume goes on")]
     Stopped {
@@ -63,6 +66,12 @@ pub enum RunError {
     MultilevelInterrupted {
         /// Steps of all its paths.
         path_steps: f64,
+    },
+    /// The user ended a benchmark.
+    #[error("interrupted after {rows} rows of the table")]
+    BenchmarkInterrupted {
+        /// Rows finished.
+        rows: usize,
     },
     /// The multilevel run beside a rollout failed.
     #[error(
@@ -90,8 +99,12 @@ impl RunError {
                 matches!(e, RolloutError::Invalid { .. } | RolloutError::Dimension { .. } | RolloutError::Checkpoint { .. })
             }
             RunError::Report(e) => matches!(e, ReportError::Invalid { .. }),
-            RunError::Interrupted { .. } | RunError::Stopped { .. } | RunError::Ranks(_) | RunError::Sweep { .. } => false,
-            RunError::MultilevelInterrupted { .. } | RunError::Multilevel { .. } => false,
+            RunError::Interrupted { .. }
+            | RunError::Stopped { .. }
+            | RunError::Cancelled
+            | RunError::Ranks(_)
+            | RunError::Sweep { .. } => false,
+            RunError::MultilevelInterrupted { .. } | RunError::Multilevel { .. } | RunError::BenchmarkInterrupted { .. } => false,
         }
     }
 
@@ -106,6 +119,9 @@ impl RunError {
                 ModelError::Integration { .. } => None,
             },
             RunError::Hjb(HjbError::Invalid { field, .. } | HjbError::Shape { field, .. }) => Some(field),
+            RunError::PiFt(PiFtError::Invalid { field, .. }) if field.starts_with("alpha") => Some("pift.alpha"),
+            RunError::PiFt(PiFtError::Invalid { field, .. }) if field.starts_with("kl_weight") => Some("kl_weight"),
+            RunError::PiFt(PiFtError::Model(ModelError::Invalid { field, .. })) => Some(field),
             _ => None,
         }
     }

@@ -6,10 +6,13 @@ mod certify;
 mod controlled;
 mod error;
 mod initial;
+mod memory;
+pub(crate) mod needs;
 mod network;
 mod norms;
 mod parametric;
 mod pift;
+mod plan;
 mod progress;
 mod reference_chain;
 mod rollout;
@@ -29,6 +32,7 @@ pub use network::{NetworkGap, NetworkReport, network_report};
 pub use norms::{SliceError, SupError, slice_errors};
 pub use parametric::{ParametricOptions, ParametricReport, ParametricRun, PolicyKind, Training, parametric};
 pub use pift::{PiFtReport, PiFtRun, Sandwich, pift};
+pub use plan::{Plan, plan, plan_controlled};
 pub use progress::{Progress, Silent};
 pub use reference_chain::{NetworkOwn, ReferenceChain};
 pub use rollout::{
@@ -44,4 +48,5 @@ pub use sweep::{ExactPoint, PiFtPoint, SweepReport, SweepRow, SweepRun, sweep, s
 
 pub(crate) use norms::{RegionPoints, RegionSlice, worst};
 pub(crate) use pift::{ddpm_params, pift_params, terminal_control};
-pub(crate) use rollout::initial_law_name;
+pub(crate) use progress::is_cancelled;
+pub(crate) use rollout::{Maximised, initial_law_name};

@@ -2,7 +2,7 @@
 
 use super::norms::{RegionPoints, SupError, worst};
 use super::reference_chain::{ReferenceChain, reference_chain};
-use super::{Progress, RunError, SliceError, initial_mean};
+use super::{Progress, RunError, SliceError, initial_mean, needs};
 use crate::problem::Problem;
 use crate::problem::spec::{AlphaSpec, InnerSpec, KernelSpec, PiFtSpec, StopSpec, TimeGridSpec, VarianceSpec};
 use hjbridge_model::exact::{ClosedForm, DiscreteLq, DiscreteStep, closed_form};
@@ -199,11 +199,12 @@ pub(crate) fn pift_params(problem: &Problem, track: bool) -> PiFtParams {
 /// # Errors
 /// Input that does not fit. A numerical failure is returned inside the run, with the steps finished.
 pub fn pift(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<PiFtRun, RunError> {
+    needs::check(&problem.grid, Some(steps), needs::pift(problem, steps))?;
     let exact = closed_form(&problem.model)?;
     let region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
     let start = std::time::Instant::now();
     let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, steps))?;
-    let solver = PiFt::new(&ddpm, problem.grid.clone(), pift_params(problem, true))?;
+    let solver = PiFt::new(&ddpm, problem.grid.clone(), pift_params(problem, true))?.with_interrupt(progress.interrupt());
     let (mut times, mut values, mut controls, mut per_step) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     progress.begin("PI-FT", steps as u64);
     let outcome = solver.solve_observed(&mut |view| {

@@ -1,5 +1,7 @@
 //! How far a run is: implemented by whoever shows it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// Told about the stages of a run. Called from several threads.
 pub trait Progress: Sync {
     /// A stage of `total` units begins.
@@ -20,8 +22,29 @@ pub trait Progress: Sync {
     fn note(&self, text: &str) {
         let _ = text;
     }
+    /// Set once the run is to end with what it has; solvers read it at each of their steps.
+    fn interrupt(&self) -> Option<&AtomicBool> {
+        None
+    }
     /// The stage is over.
     fn end(&self);
+}
+
+/// Whether the run is to end with what it has.
+pub(crate) fn is_cancelled(progress: &dyn Progress) -> bool {
+    progress.interrupt().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// Shows nothing of a part, and passes on the wish to end.
+pub(crate) struct Part<'p>(pub &'p dyn Progress);
+
+impl Progress for Part<'_> {
+    fn begin(&self, _what: &str, _total: u64) {}
+    fn advance(&self, _done: u64) {}
+    fn interrupt(&self) -> Option<&AtomicBool> {
+        self.0.interrupt()
+    }
+    fn end(&self) {}
 }
 
 /// Shows nothing.

@@ -21,13 +21,18 @@ pub(super) const DEAR: usize = 16;
 /// # Errors
 /// A score that is not finite at a node.
 pub fn tabulated_score(problem: &Problem, steps: usize) -> Result<FineTuning, RunError> {
-    if problem.model.prior().components() < DEAR && problem.network.is_none() {
+    if !is_dear(problem) {
         return Ok(problem.model.clone());
     }
     let (times, slices) = slices(problem, steps);
     let d = problem.dim();
     let table = TableFeedback::new(problem.grid.clone(), times, slices, d, Interpolation::Cubic, Extrapolation::Linear)?;
     Ok(problem.model.clone().with_score(Arc::new(table))?)
+}
+
+/// Whether a table beats the exact score.
+pub(super) fn is_dear(problem: &Problem) -> bool {
+    problem.model.prior().components() >= DEAR || problem.network.is_some()
 }
 
 /// The score at t_k, k = 0..=`steps`, at the nodes, component by component.

@@ -2,7 +2,7 @@
 
 use super::norms::{SupError, slice_errors, worst};
 use super::route::{Equation, RouteReport, Solved};
-use super::{Progress, RunError, initial_mean};
+use super::{Progress, RunError, initial_mean, needs};
 use crate::problem::Problem;
 use hjbridge_hjb::{Faces, HjbError, HjbParams, Sense, ValueFunction};
 use hjbridge_model::exact::{ClosedForm, closed_form};
@@ -87,6 +87,7 @@ pub fn hjb_params(problem: &Problem, steps: usize) -> HjbParams {
 /// # Errors
 /// Input that does not fit the solver. A numerical failure is returned inside the run, with the levels finished.
 pub fn solve(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result<SolveRun, RunError> {
+    needs::check(&problem.grid, Some(steps), needs::policy(problem, steps))?;
     let reason = "the solver of rollout and bridge".into();
     finish(problem, equation(problem, steps, 1).monotone(reason, false, progress), true)
 }
@@ -97,7 +98,9 @@ pub fn solve(problem: &Problem, steps: usize, progress: &dyn Progress) -> Result
 /// # Errors
 /// As [`solve`].
 pub fn solve_by_route(problem: &Problem, levels: usize, progress: &dyn Progress) -> Result<SolveRun, RunError> {
-    finish(problem, equation(problem, problem.file.time_steps, levels).solve(progress), false)
+    let steps = problem.file.time_steps;
+    needs::check(&problem.grid, Some(steps), needs::solve(problem, levels))?;
+    finish(problem, equation(problem, steps, levels).solve(progress), false)
 }
 
 /// Add the score, compare with the closed form; keep v as well, or not.

@@ -1,7 +1,8 @@
 //! `sweep`: one fine-tuning problem at several constant KL weights; what reward is bought for which divergence.
 
 use super::pift::{ChainOutcome, chain_outcome};
-use super::{Progress, RolloutOptions, RunError, Silent, initial_law_name, initial_mean, rollout, solve};
+use super::progress::Part;
+use super::{Progress, RolloutOptions, RunError, Silent, initial_law_name, initial_mean, is_cancelled, needs, rollout, solve};
 use crate::problem::spec::KlWeightSpec;
 use crate::problem::{Problem, ProblemError};
 use hjbridge_model::exact::closed_form;
@@ -161,6 +162,8 @@ pub fn sweep_problems(problem: &Problem, weights: &[f64], directory: &Path) -> R
     if let Some(bad) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
         return Err(refused(bad.to_string(), "must be positive and finite"));
     }
+    let bytes = needs::rollout(problem, problem.file.time_steps);
+    needs::check(&problem.grid, Some(problem.file.time_steps), bytes)?;
     let mut weights = weights.to_vec();
     weights.sort_by(f64::total_cmp);
     if let Some(pair) = weights.windows(2).find(|w| w[0] == w[1]) {
@@ -191,7 +194,10 @@ pub fn sweep(
     progress.begin("sweep", problems.len() as u64);
     let mut own = Vec::new();
     for (i, problem) in problems.iter().enumerate().skip(ranks.rank()).step_by(ranks.size()) {
-        let row: Result<SweepRow, String> = row(problem, threads).map_err(|e| e.to_string());
+        if is_cancelled(progress) {
+            break;
+        }
+        let row: Result<SweepRow, String> = row(problem, threads, progress).map_err(|e| e.to_string());
         progress.advance((i + 1) as u64);
         progress.note(&residuals(weight(problem), &row));
         own.push((i, row));
@@ -216,7 +222,7 @@ pub fn sweep(
     let curve = if first_rank { curve(problems)? } else { Vec::new() };
     let report = SweepReport {
         rows,
-        pift_curve: if first_rank { pift_curve(problems) } else { Vec::new() },
+        pift_curve: if first_rank && !is_cancelled(progress) { pift_curve(problems) } else { Vec::new() },
         failures,
         nodes: first.grid.shape().to_vec(),
         steps: first.file.time_steps,
@@ -245,8 +251,8 @@ fn weight(problem: &Problem) -> f64 {
     problem.model.kl_weight().as_constant().unwrap_or(f64::NAN)
 }
 
-fn row(problem: &Problem, threads: Option<usize>) -> Result<SweepRow, RunError> {
-    let mut solved = solve(problem, problem.file.time_steps, &Silent)?;
+fn row(problem: &Problem, threads: Option<usize>, progress: &dyn Progress) -> Result<SweepRow, RunError> {
+    let mut solved = solve(problem, problem.file.time_steps, &Part(progress))?;
     if let Some(failure) = solved.failure.take() {
         return Err(failure);
     }

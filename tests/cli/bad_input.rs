@@ -75,7 +75,9 @@ fn text_that_is_not_a_problem() {
     );
     t.text("unterminated", "{\n\n  \"name\": \"x", &["problem.json", "line 3", "EOF"]);
     t.text("empty", "", &["problem.json", "line 1", "EOF"]);
-    t.text("comment", "// no\n{}", &["problem.json", "line 1"]);
+    t.text("comment", "// yes\n{}", &["problem.json", "line 2, column 2", "missing field"]);
+    t.text("no comment", "{ / }", &["problem.json", "line 1, column 3"]);
+    t.text("comment without end", "{ \"name\": /* \n }", &["problem.json", "line 2", "EOF"]);
     t.text("NaN", &mixture().to_string().replace("2.0", "NaN"), &["problem.json", "line 1", "column"]);
     t.text("trailing", &format!("{}\n x", mixture()), &["line 2", "trailing"]);
     t.text("list", "[1, 2]", &["problem.json", "line 1"]);

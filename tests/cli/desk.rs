@@ -116,7 +116,7 @@ impl Desk {
         finish(self.program(args).spawn().unwrap(), &label, self.path().join("out"))
     }
 
-    /// Write `problem` and run `command` on it, with output to `out/`.
+    /// Write `problem` and run `command` on it, with output to `out/` in place of what is there.
     pub fn run(&self, command: &str, problem: &Value, flags: &[&str]) -> Outcome {
         self.text(command, &problem.to_string(), flags)
     }
@@ -126,7 +126,7 @@ impl Desk {
         self.file("problem.json", problem);
         let mut args = vec![command, "problem.json"];
         if command != "check" {
-            args.extend(["--out", "out"]);
+            args.extend(["--out", "out", "--force"]);
         }
         args.extend(flags);
         self.plain(&args)

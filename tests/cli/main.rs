@@ -5,6 +5,7 @@
 #![cfg(feature = "cli")]
 
 mod bad_input;
+mod benchmark;
 mod certify;
 mod commands;
 mod controlled;
@@ -18,6 +19,9 @@ mod mutations;
 mod network;
 mod parametric;
 mod pift;
+mod places;
 mod rollout;
+mod start;
+mod stops;
 mod sweep;
 mod threads;

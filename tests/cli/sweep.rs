@@ -58,7 +58,10 @@ fn files_of_a_sweep() {
     let desk = Desk::new();
     let run = desk.run("sweep", &mixture(), &["--kl-weight", "0.3,0.7,3", "--seed", "5"]);
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
-    assert_eq!(names(&run.out), ["report.json", "sweep.csv", "sweep.png", "sweep.svg", "sweep_pift.png", "sweep_pift.svg"]);
+    assert_eq!(
+        names(&run.out),
+        ["report.html", "report.json", "sweep.csv", "sweep.png", "sweep.svg", "sweep_pift.png", "sweep_pift.svg"]
+    );
     let report = run.report();
     let mut reader = csv::Reader::from_path(run.out.join("sweep.csv")).unwrap();
     let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_string).collect();

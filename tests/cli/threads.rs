@@ -7,7 +7,7 @@ use serde_json::Value;
 fn comparable(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
-            let kept = members.iter().filter(|(k, _)| !["seconds", "threads"].contains(&k.as_str()));
+            let kept = members.iter().filter(|(k, _)| !["seconds", "threads", "invocation"].contains(&k.as_str()));
             Value::Object(kept.map(|(k, v)| (k.clone(), comparable(v))).collect())
         }
         Value::Array(items) => Value::Array(items.iter().map(comparable).collect()),

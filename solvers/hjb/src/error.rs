@@ -227,6 +227,12 @@ pub enum HjbError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// The flag of `with_interrupt` was set.
+    #[error("interrupted at t = {t}")]
+    Interrupted {
+        /// Generation time reached, going backward from T; 0 for a stationary problem.
+        t: f64,
+    },
     /// A linear system could not be solved.
     #[error("linear system at t = {t}: {source}")]
     Linear {
@@ -391,5 +397,31 @@ impl HjbError {
     /// An [`HjbError::Shape`] unless `found == expected`.
     pub(crate) fn check_shape(field: &str, found: usize, expected: usize) -> Result<(), Self> {
         if found == expected { Ok(()) } else { Err(HjbError::Shape { field: field.to_string(), found, expected }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a sound problem does not bring about: the words still have to be right.
+    #[test]
+    fn errors_that_wrap_others_say_what_is_in_them() {
+        let singular = || LinearError::Singular { row: 4 };
+        let failed = IntegrationFailure::StepFailed { integrator: "BDF", message: "no convergence".into() };
+        let stationary: HjbError = HjbError::StationaryLinear { source: singular() };
+        for (error, words) in [
+            (stationary, "linear system of a stationary problem: the matrix is singular (row 4)"),
+            (HjbError::Linear { t: 0.5, source: singular() }, "linear system at t = 0.5: the matrix is singular (row 4)"),
+            (HjbError::from(ModelError::invalid("grid", "[]", "an axis")), "grid = []: an axis"),
+            (
+                HjbError::TimeIntegration { t: 0.25, reason: failed },
+                "the time integration stopped at t = 0.25: no step of BDF succeeds: no convergence",
+            ),
+        ] {
+            assert_eq!(error.to_string(), words);
+        }
+        // a number with many digits is printed with an exponent
+        assert_eq!(HjbError::invalid("x", 1e-320, "more").to_string(), "x = 1e-320: more");
     }
 }

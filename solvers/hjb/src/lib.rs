@@ -72,6 +72,7 @@ mod generator;
 mod geometry;
 mod hamiltonian;
 mod hamiltonian_search;
+mod interrupt;
 pub mod linear;
 mod monotonicity;
 mod norms;

@@ -22,6 +22,7 @@ use crate::error::{HjbError, LinearError};
 use crate::exit::{FaceValues, Placement, TargetSet};
 use crate::exit_data::ExitData;
 use crate::hamiltonian::{Hamiltonian, Policy};
+use crate::interrupt::Interrupt;
 use crate::monotonicity::Monotonicity;
 use crate::norms::sup;
 use crate::obstacle::{Obstacle, evaluate};
@@ -33,6 +34,7 @@ use crate::time_variation::{StageTimes, TimeVariation, stage_defect};
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// A value that grew by this factor within one stage before Howard's iteration failed counts as a blow-up.
@@ -66,6 +68,7 @@ pub struct HjbSolver<'a> {
     obstacle: Option<&'a dyn Obstacle>,
     exit: ExitData<'a>,
     variation: Option<Arc<TimeVariation>>,
+    interrupt: Interrupt<'a>,
 }
 
 impl<'a> HjbSolver<'a> {
@@ -83,6 +86,7 @@ impl<'a> HjbSolver<'a> {
             obstacle: None,
             exit: ExitData::default(),
             variation: None,
+            interrupt: Interrupt::default(),
         })
     }
 
@@ -103,6 +107,12 @@ impl<'a> HjbSolver<'a> {
     /// Values on the Dirichlet faces of [`HjbParams::boundary`], in place of the terminal reward there.
     pub fn with_face_values(mut self, values: &'a dyn FaceValues) -> Self {
         self.exit.faces = Some(values);
+        self
+    }
+
+    /// Stop with [`HjbError::Interrupted`] once this flag is set; it is read at every implicit stage.
+    pub fn with_interrupt(mut self, flag: Option<&'a AtomicBool>) -> Self {
+        self.interrupt = Interrupt(flag);
         self
     }
 
@@ -224,6 +234,7 @@ impl<'a> HjbSolver<'a> {
         let (mut left, mut left_before) = (horizon, horizon);
         for stage in &stages {
             let t = stage.remaining(h, p.steps);
+            self.interrupt.check(t)?;
             let StageSolver { right_side, maximum, .. } = &mut stage_solver;
             stage.right_side(&value, &older, maximum, right_side);
             let times = StageTimes { new: t, left, older: left_before };

@@ -30,6 +30,7 @@ use crate::evaluation::{EvaluationParams, ValueSlice};
 use crate::exit::{FaceValues, Placement, TargetRows, TargetSet};
 use crate::faces::Faces;
 use crate::hamiltonian::Hamiltonian;
+use crate::interrupt::Interrupt;
 use crate::linear::LinearSolverChoice;
 use crate::monotonicity::Monotonicity;
 use crate::obstacle::{Obstacle, evaluate};
@@ -42,6 +43,7 @@ use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::{GridFunction, TensorGrid};
 use serde::Serialize;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Rounding errors of V above this part of sup |V| are worth a note.
@@ -207,6 +209,7 @@ pub struct StationarySolver<'a> {
     target: Option<(&'a dyn TargetSet, Placement)>,
     face_values: Option<&'a dyn FaceValues>,
     obstacle: Option<&'a dyn Obstacle>,
+    interrupt: Interrupt<'a>,
 }
 
 impl<'a> StationarySolver<'a> {
@@ -217,7 +220,15 @@ impl<'a> StationarySolver<'a> {
     pub fn new(model: &'a dyn ControlledDiffusion, grid: Arc<TensorGrid>, params: StationaryParams) -> Result<Self, HjbError> {
         params.validate()?;
         HjbError::check_shape("grid axes", grid.dim(), model.dim())?;
-        Ok(StationarySolver { model, grid: params.boundary.mark(grid), params, target: None, face_values: None, obstacle: None })
+        Ok(StationarySolver {
+            model,
+            grid: params.boundary.mark(grid),
+            params,
+            target: None,
+            face_values: None,
+            obstacle: None,
+            interrupt: Interrupt::default(),
+        })
     }
 
     /// Stop the process when it hits `target`, for the reward (the cost, when minimising) given there.
@@ -237,6 +248,12 @@ impl<'a> StationarySolver<'a> {
     /// equals it; the control reported there is the best one for those who continue.
     pub fn with_obstacle(mut self, obstacle: &'a dyn Obstacle) -> Self {
         self.obstacle = Some(obstacle);
+        self
+    }
+
+    /// Stop with [`HjbError::Interrupted`] once this flag is set; it is read at every policy.
+    pub fn with_interrupt(mut self, flag: Option<&'a AtomicBool>) -> Self {
+        self.interrupt = Interrupt(flag);
         self
     }
 
@@ -400,6 +417,7 @@ impl<'a> StationarySolver<'a> {
         let p = &self.params;
         let (mut changes, mut residuals): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
         while changes.len() < p.max_iterations {
+            self.interrupt.check(0.0)?;
             let change = iteration.step(hamiltonian, 0.0)?;
             let (size, scaled) = (iteration.size(), iteration.scaled_residual());
             let first = changes.is_empty();

@@ -15,6 +15,7 @@ use hjbridge_model::grid::{Region, TensorGrid};
 use hjbridge_model::reward::Reward;
 use hjbridge_model::{ControlSet, ControlledDiffusion, GaussianMixture, KlWeight, PointBlock, Schedule};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Eight equal Gaussians on a circle of radius 2.
 fn ring() -> FineTuning {
@@ -480,4 +481,43 @@ fn few_nodes_lower_the_order_and_keep_the_high_order_route() {
     assert_eq!(info.smooth.as_ref().unwrap().order, 4);
     let claim = info.certificate.richardson.as_ref().unwrap().value_error;
     assert!(truth < claim && claim < 5e-3, "{truth:e} {claim:e}");
+}
+
+#[test]
+fn a_wish_to_stop_is_heard_by_every_route_and_what_was_observed_stays() {
+    let (mixture, ring) = (mixture(), ring());
+    let problems: [(&dyn ControlledDiffusion, _); 2] = [(&mixture, line(-6.0, 6.0, 129)), (&ring, square(5.5, 33))];
+    for (problem, grid) in problems {
+        for choice in [RouteChoice::Auto, RouteChoice::HighOrder, RouteChoice::Monotone, RouteChoice::ColeHopf] {
+            let monotone = HjbParams { steps: 64, ..Default::default() };
+            let params = RouteParams { choice, monotone, output: Output::Levels(16), ..Default::default() };
+            let solver = || RouteSolver::new(problem, grid.clone(), params.clone()).unwrap();
+            let set = AtomicBool::new(true);
+            let outcome = solver().with_interrupt(Some(&set)).solve();
+            assert!(matches!(outcome, Err(HjbError::Interrupted { .. })), "{choice:?}: {:?}", outcome.err());
+            // in the middle, and not at all
+            let (later, mut seen) = (AtomicBool::new(false), Vec::new());
+            let outcome = solver().with_interrupt(Some(&later)).solve_observed(&mut |view| {
+                seen.push((view.level, view.value.to_vec()));
+                later.store(view.level == 12, Ordering::Relaxed);
+            });
+            let (mut whole, unset) = (Vec::new(), AtomicBool::new(false));
+            solver()
+                .with_interrupt(Some(&unset))
+                .solve_observed(&mut |view| whole.push((view.level, view.value.to_vec())))
+                .unwrap();
+            if let Err(e) = outcome {
+                assert!(matches!(e, HjbError::Interrupted { t } if t < 1.6), "{choice:?}: {e}");
+                assert!((5..whole.len()).contains(&seen.len()), "{choice:?}: {} levels", seen.len());
+                assert!(seen[..] == whole[..seen.len()], "{choice:?}");
+            } else {
+                // an adaptive step may be over all that is left
+                assert!(matches!(choice, RouteChoice::Auto | RouteChoice::HighOrder), "{choice:?}");
+            }
+        }
+    }
+    let away = Problem { running: Arc::new(|_, x| -x[0] * x[0]), discount: 1.0, ..Problem::ornstein_uhlenbeck(1, 1.0, 1.0) };
+    let set = AtomicBool::new(true);
+    let outcome = StationarySolver::new(&away, line(-3.0, 3.0, 65), StationaryParams::default()).unwrap();
+    assert!(matches!(outcome.with_interrupt(Some(&set)).solve(), Err(HjbError::Interrupted { t: 0.0 })));
 }

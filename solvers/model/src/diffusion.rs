@@ -7,6 +7,7 @@
 //! R = beta b I, l = 0, g = r, v = U - s, rho = 0. In place of v'Rv/2 the running cost of the control may be any c(t,x,v)
 //! ([`ControlCost::General`]).
 
+use crate::error::ModelError;
 use crate::field::VectorField;
 use crate::points::{Points, PointsMut};
 
@@ -140,4 +141,40 @@ pub trait ControlledDiffusion: Send + Sync {
 
     /// Write the terminal reward g.
     fn terminal_reward(&self, x: Points<'_>, out: &mut [f64]);
+}
+
+/// Check that a set of controls fits `m` components and has finite numbers.
+pub(crate) fn check_controls(controls: &ControlSet, m: usize) -> Result<(), ModelError> {
+    let shape = |field: String, found: usize| {
+        if found == m { Ok(()) } else { Err(ModelError::Shape { field, found, expected: m }) }
+    };
+    let finite = |field: String, v: f64| {
+        if v.is_finite() { Ok(()) } else { Err(ModelError::invalid(field, v, "must be finite")) }
+    };
+    match controls {
+        ControlSet::Free => Ok(()),
+        ControlSet::Box { lower, upper } => {
+            shape("controls.lower".into(), lower.len())?;
+            shape("controls.upper".into(), upper.len())?;
+            for (k, (l, u)) in lower.iter().zip(upper).enumerate() {
+                finite(format!("controls.lower[{k}]"), *l)?;
+                finite(format!("controls.upper[{k}]"), *u)?;
+                if l > u {
+                    let allowed = format!("must be at least controls.lower[{k}] = {l}");
+                    return Err(ModelError::invalid(format!("controls.upper[{k}]"), u, allowed));
+                }
+            }
+            Ok(())
+        }
+        ControlSet::Finite { controls } => {
+            if controls.is_empty() {
+                return Err(ModelError::invalid("controls.values", "[]", "at least one control"));
+            }
+            for (i, v) in controls.iter().enumerate() {
+                shape(format!("controls.values[{i}]"), v.len())?;
+                v.iter().enumerate().try_for_each(|(k, v)| finite(format!("controls.values[{i}][{k}]"), *v))?;
+            }
+            Ok(())
+        }
+    }
 }

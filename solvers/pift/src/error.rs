@@ -15,6 +15,12 @@ pub enum PiFtError {
         /// What is allowed.
         allowed: String,
     },
+    /// The flag of [`crate::PiFt::with_interrupt`] was set.
+    #[error("interrupted at step {step}")]
+    Interrupted {
+        /// Step k of the chain that comes next; those above it are done.
+        step: usize,
+    },
     /// An error of the model: a grid, an interpolant, a law.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -104,5 +110,30 @@ impl PiFtError {
     /// A [`PiFtError::Invalid`] from anything that prints.
     pub fn invalid(field: impl Into<String>, value: impl std::fmt::Display, allowed: impl Into<String>) -> Self {
         PiFtError::Invalid { field: field.into(), value: value.to_string(), allowed: allowed.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parametric::ParametricError;
+    use crate::{Ddpm, DdpmParams};
+    use hjbridge_model::{FineTuning, GaussianMixture, Reward};
+
+    #[test]
+    fn errors_of_parameters_and_of_other_crates_keep_their_words() {
+        let problem = FineTuning::builder()
+            .prior(GaussianMixture::standard_normal(1).unwrap())
+            .reward(Reward::linear(vec![1.0], 0.0).unwrap())
+            .build()
+            .unwrap();
+        let invalid = Ddpm::new(&problem, DdpmParams { steps: 0, ..Default::default() }).err().unwrap();
+        assert!(matches!(&invalid, PiFtError::Invalid { field, .. } if field.contains("steps")), "{invalid:?}");
+        let model = || ModelError::invalid("grid", "[]", "an axis");
+        assert_eq!(PiFtError::from(model()).to_string(), "grid = []: an axis");
+        assert_eq!(ParametricError::from(model()).to_string(), "grid = []: an axis");
+        assert_eq!(ParametricError::from(invalid.clone()), ParametricError::Chain(invalid.clone()));
+        assert_eq!(ParametricError::from(invalid.clone()).to_string(), invalid.to_string());
+        assert_eq!(ParametricError::invalid("paths", 1, "at least 2").to_string(), "paths = 1: at least 2");
     }
 }

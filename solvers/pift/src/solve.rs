@@ -27,6 +27,7 @@ use crate::regularity::Regularity;
 use crate::solution::{PiFtSolution, StepView};
 use hjbridge_model::{CubicSpline, TensorGrid};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// PI-FT for a chain on a grid.
 pub struct PiFt<'a> {
@@ -37,6 +38,7 @@ pub struct PiFt<'a> {
     /// Smallest distance of two nodes on an axis.
     spacing: f64,
     team: Team,
+    interrupt: Option<&'a AtomicBool>,
 }
 
 /// Rounding of the slope of a spline through values of size v at distance dx, in units of eps v / dx; 5 was seen.
@@ -99,7 +101,13 @@ impl<'a> PiFt<'a> {
         };
         let gaps = grid.axes().iter().flat_map(|axis| axis.nodes().windows(2).map(|w| w[1] - w[0]));
         let spacing = gaps.fold(f64::INFINITY, f64::min);
-        Ok(PiFt { ddpm, grid, params, in_region, spacing, team })
+        Ok(PiFt { ddpm, grid, params, in_region, spacing, team, interrupt: None })
+    }
+
+    /// Stop with [`PiFtError::Interrupted`] once this flag is set; it is read at every step of the chain.
+    pub fn with_interrupt(mut self, flag: Option<&'a AtomicBool>) -> Self {
+        self.interrupt = flag;
+        self
     }
 
     /// Sweep backward and keep the slices that the storage asks for.
@@ -158,6 +166,9 @@ impl<'a> PiFt<'a> {
         observe(StepView { k: steps, t: self.ddpm.horizon(), value: &slices.value, control: None, shift: None, info: None });
         let mut infos = Vec::with_capacity(steps);
         for k in (0..steps).rev() {
+            if self.interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+                return Err(PiFtError::Interrupted { step: k });
+            }
             let step = self.ddpm.at(k);
             let info = self.step(&step, &next, &mut smoother, &mut blocks, &mut slices, tracker.as_mut())?;
             observe(StepView {

@@ -99,3 +99,46 @@ impl RolloutError {
         RolloutError::Invalid { field, value: value.to_string(), allowed: allowed.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ranks::RanksError;
+    use crate::{Ensemble, InitialState, RolloutParams};
+    use hjbridge_model::law::Law;
+    use hjbridge_model::{ClosureDiffusion, Points, ZeroFeedback};
+
+    /// Draws what is no state.
+    struct Nowhere;
+
+    impl Law for Nowhere {
+        fn dim(&self) -> usize {
+            1
+        }
+        fn log_density(&self, _x: Points<'_>, out: &mut [f64]) {
+            out.fill(0.0);
+        }
+        fn sample(&self, _rng: &mut dyn rand::Rng, out: &mut [f64]) {
+            out.fill(f64::NAN);
+        }
+    }
+
+    #[test]
+    fn starts_that_do_not_fit() {
+        let (problem, zero) = (ClosureDiffusion::builder(1).build().unwrap(), ZeroFeedback { dim: 1, control_dim: 1 });
+        let params = RolloutParams { paths: 8, steps: 2, ..Default::default() };
+        let two = Ensemble::new(&problem, &zero, InitialState::Point(vec![0.0; 2]), params.clone()).err().unwrap();
+        assert!(matches!(two, RolloutError::Dimension { found: 2, expected: 1, .. }), "{two}");
+        let lost = Ensemble::new(&problem, &zero, InitialState::Law(&Nowhere), params).unwrap().run().err().unwrap();
+        assert!(matches!(&lost, RolloutError::InitialState { path: 0, state } if state[0].is_nan()), "{lost}");
+        assert_eq!(lost.to_string(), "path 0 starts at [NaN]: an initial state must be finite");
+    }
+
+    #[test]
+    fn errors_of_the_machine_say_what_it_said() {
+        let pool = RolloutError::ThreadPool { threads: 7, reason: "no more".into() };
+        assert_eq!(pool.to_string(), "a pool of 7 threads could not be made: no more");
+        let ranks = RolloutError::from(RanksError::Elsewhere { rank: 2, reason: "full disk".into() });
+        assert_eq!(ranks.to_string(), "rank 2: full disk");
+    }
+}

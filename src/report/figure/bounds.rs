@@ -1,12 +1,12 @@
 //! Measured quantities (markers and lines) against their bounds (dashed, in the same colour) on a logarithmic axis.
 
-use super::Figure;
 use super::axis::{Axis, extent};
 use super::canvas::{Area, Canvas, Marker, Stroke};
 use super::legend::{Key, header};
 use super::panel::Panel;
 use super::style::{self, GREY, LINE_WIDTH, MARKER_RADIUS, THIN_WIDTH};
 use super::surface::Surface;
+use super::{Chart, Figure, Mark};
 use crate::report::ReportError;
 
 /// One quantity.
@@ -45,6 +45,15 @@ const MOST_MARKERS: usize = 80;
 impl Figure for Bounds<'_> {
     fn size(&self) -> (u32, u32) {
         (800, 500)
+    }
+
+    fn charts(&self) -> Vec<Chart> {
+        let mut chart = Chart::new(self.title, self.x_label, self.y_label).logarithmic(false, true);
+        for s in self.series {
+            chart = chart.with(if self.whole { Mark::Joined } else { Mark::Line }, s.label, s.x, s.observed);
+            chart = chart.with(Mark::Dashed, &format!("{}: bound", s.label), s.x, s.bound);
+        }
+        vec![chart]
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {

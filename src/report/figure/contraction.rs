@@ -1,12 +1,12 @@
 //! Contraction of the fixed-point iterations per time step: observed factor against its bound, on a logarithmic axis.
 
-use super::Figure;
 use super::axis::{Axis, extent};
 use super::canvas::{Area, Canvas, Marker, Stroke};
 use super::legend::{Key, header};
 use super::panel::Panel;
 use super::style::{self, GREY, LINE_WIDTH, MARKER_RADIUS, THIN_WIDTH};
 use super::surface::Surface;
+use super::{Chart, Figure, Mark};
 use crate::report::ReportError;
 
 /// One run.
@@ -40,6 +40,15 @@ const BOUND_DASH: Option<(f64, f64)> = Some((7.0, 4.0));
 impl Figure for Contraction<'_> {
     fn size(&self) -> (u32, u32) {
         (800, 500)
+    }
+
+    fn charts(&self) -> Vec<Chart> {
+        let mut chart = Chart::new(self.title, self.time_label, self.y_label).logarithmic(false, true);
+        for s in self.series {
+            chart = chart.with(Mark::Line, s.label, s.times, s.observed);
+            chart = chart.with(Mark::Dashed, &format!("{}: bound ρ", s.label), s.times, s.bound);
+        }
+        vec![chart]
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {

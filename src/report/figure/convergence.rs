@@ -1,12 +1,12 @@
 //! Error against the number of steps, both logarithmic: measured points, fitted lines with their orders, reference triangles.
 
-use super::Figure;
 use super::axis::Axis;
 use super::canvas::{Area, Canvas, Marker, Stroke, Text};
 use super::legend::{Key, header};
 use super::panel::Panel;
 use super::style::{self, GREY, INK, LINE_WIDTH, MARKER_RADIUS, THIN_WIDTH, TICK_SIZE};
 use super::surface::{Align, Surface};
+use super::{Chart, Figure, Mark};
 use crate::report::ReportError;
 
 /// One measured quantity.
@@ -74,6 +74,27 @@ impl ConvergenceSeries<'_> {
 impl Figure for Convergence<'_> {
     fn size(&self) -> (u32, u32) {
         (800, 560)
+    }
+
+    fn charts(&self) -> Vec<Chart> {
+        let mut chart = Chart::new(self.title, self.x_label, self.y_label).logarithmic(true, true);
+        for s in self.series {
+            let steps: Vec<f64> = s.steps.iter().map(|n| *n as f64).collect();
+            let label = s.order.map_or(s.label.into(), |p| format!("{}: order {p:.2}", s.label));
+            chart = chart.with(Mark::Joined, &label, &steps, s.errors);
+        }
+        let first = self.series.iter().filter(|s| s.errors.first().is_some_and(|e| *e > 0.0)).min_by(|a, b| {
+            let start = |s: &ConvergenceSeries<'_>| s.errors.first().copied().unwrap_or(f64::INFINITY);
+            start(a).total_cmp(&start(b))
+        });
+        if let Some((&n, &m)) = first.and_then(|s| s.steps.first().zip(s.steps.last())).filter(|(n, m)| n < m) {
+            let start = first.map_or(1.0, |s| 0.5 * s.errors[0]);
+            for p in self.reference_orders {
+                let end = start * (m as f64 / n as f64).powf(-p);
+                chart = chart.with(Mark::Dashed, &format!("slope {p}"), &[n as f64, m as f64], &[start, end]);
+            }
+        }
+        vec![chart]
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {

@@ -1,12 +1,12 @@
 //! Laws on the line: bars of real data, densities as curves, a simulated final law as points with error bars.
 
-use super::Figure;
 use super::axis::{Axis, extent};
 use super::canvas::{Area, Canvas, Marker, Stroke};
 use super::legend::{Key, header};
 use super::panel::Panel;
 use super::style::{self, INK, LINE_WIDTH, MARKER_RADIUS};
 use super::surface::Surface;
+use super::{Chart, Figure, Mark};
 use crate::report::ReportError;
 
 /// A normalised histogram: heights integrate to one over the bins (less the samples outside).
@@ -139,6 +139,22 @@ impl Densities<'_> {
 impl Figure for Densities<'_> {
     fn size(&self) -> (u32, u32) {
         (800, 500)
+    }
+
+    fn charts(&self) -> Vec<Chart> {
+        let mut chart = Chart::new(self.title, self.x_label, self.y_label);
+        if let Some(h) = self.data {
+            chart = chart.with(Mark::Bars, &h.label, &h.edges, &h.density);
+        }
+        for line in self.lines {
+            chart = chart.with(Mark::Line, line.label, line.x, line.density);
+        }
+        if let Some(h) = self.simulated {
+            let middle: Vec<f64> = h.edges.windows(2).map(|e| 0.5 * (e[0] + e[1])).collect();
+            let spread: Vec<f64> = h.standard_error.iter().map(|e| 2.0 * e).collect();
+            chart = chart.with_points(&format!("{} ± 2 standard errors", h.label), &middle, &h.density, &spread);
+        }
+        vec![chart]
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {

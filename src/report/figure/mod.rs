@@ -8,6 +8,7 @@
 //! | [`LawMaps`] | a simulated law over two coordinates beside the exact one |
 //! | [`Densities`] | real data, prior, target and simulated final law on the line |
 //! | [`Convergence`] | error against the number of steps, with orders |
+//! | [`ErrorPanels`] | errors against steps and against cost, a row for each problem |
 //! | [`Contraction`] | observed contraction per step against its bound |
 //! | [`Bounds`] | measured quantities against their bounds, on a logarithmic axis |
 //! | [`Paths`] | sample paths and quantile bands between the initial and the final law |
@@ -24,10 +25,12 @@
 pub mod axis;
 mod bounds;
 pub mod canvas;
+mod chart;
 mod contour;
 mod contraction;
 mod convergence;
 mod densities;
+mod error_panels;
 pub mod font;
 mod heat_map;
 mod images;
@@ -45,9 +48,11 @@ mod tradeoff;
 mod training;
 
 pub use bounds::{BoundSeries, Bounds};
+pub use chart::{Chart, ChartSeries, Mark};
 pub use contraction::{Contraction, ContractionSeries};
 pub use convergence::{Convergence, ConvergenceSeries};
 pub use densities::{Densities, DensityLine, Histogram};
+pub use error_panels::{ErrorPanels, ErrorRow, ErrorSeries};
 pub use heat_map::{HeatMap, ValueAndControl};
 pub use images::{ImageBlock, Images};
 pub use law_maps::LawMaps;
@@ -73,10 +78,15 @@ pub trait Figure {
 
     /// Draws onto a canvas of that size, or says why there is nothing to draw.
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError>;
+
+    /// Its lines as data; none for maps and images.
+    fn charts(&self) -> Vec<Chart> {
+        Vec::new()
+    }
 }
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct FigureInfo {
     /// The vector file.
     pub svg: PathBuf,
@@ -84,6 +94,9 @@ pub struct FigureInfo {
     pub png: PathBuf,
     /// Values left out, ranges cut, characters replaced.
     pub notes: Vec<String>,
+    /// The lines, for `report.html`.
+    #[serde(skip)]
+    pub charts: Vec<Chart>,
 }
 
 /// Writes `<stem>.svg` and `<stem>.png` into `directory` (created if missing), each whole or not at all.
@@ -100,7 +113,7 @@ pub fn save<F: Figure>(figure: &F, directory: &Path, stem: &str) -> Result<Figur
         image.blit_bitmap((0, 0), size, &pixels).map_err(ReportError::drawing)?;
         image.present().map_err(ReportError::drawing)
     })?;
-    Ok(FigureInfo { svg, png, notes })
+    Ok(FigureInfo { svg, png, notes, charts: figure.charts() })
 }
 
 /// The figure as an SVG document, and its notes.

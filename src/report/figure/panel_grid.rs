@@ -1,12 +1,12 @@
 //! Several quantities against one parameter, a panel each: measured (line and markers), exact (black), bound (dashed).
 
-use super::Figure;
 use super::axis::{Axis, extent};
 use super::canvas::{Area, Canvas, Marker, Stroke};
 use super::legend::{Key, header};
 use super::panel::{BOTTOM, Panel};
 use super::style::{self, LINE_WIDTH, MARKER_RADIUS, THIN_WIDTH};
 use super::surface::Surface;
+use super::{Chart, Figure, Mark};
 use crate::report::ReportError;
 
 /// Places and values.
@@ -57,6 +57,16 @@ const GAP: f64 = 26.0;
 impl Figure for PanelGrid<'_> {
     fn size(&self) -> (u32, u32) {
         (1000, if self.panels.len() > 2 { 640 } else { 380 })
+    }
+
+    fn charts(&self) -> Vec<Chart> {
+        let panel = |p: &PanelCurves<'_>| {
+            let chart = Chart::new(&format!("{}: {}", self.title, p.y_label), self.x_label, p.y_label);
+            let chart = chart.logarithmic(false, p.log).with(Mark::Line, self.measured, p.measured.0, p.measured.1);
+            let chart = chart.with_points("weights asked for", p.points.0, p.points.1, &[]);
+            chart.with(Mark::Line, "exact", p.exact.0, p.exact.1).with(Mark::Dashed, "bound", p.bound.0, p.bound.1)
+        };
+        self.panels.iter().map(panel).collect()
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {

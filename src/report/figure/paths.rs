@@ -1,12 +1,12 @@
 //! Sample paths over time, between the initial density (left) and the final densities (right).
 
-use super::Figure;
 use super::axis::{Axis, extent};
 use super::canvas::{Area, Canvas, Stroke, Text};
 use super::legend::{Key, header};
 use super::panel::{BOTTOM, Panel};
 use super::style::{self, INK, LINE_WIDTH, TICK_SIZE};
 use super::surface::{Align, Surface};
+use super::{Chart, Figure, Mark};
 use crate::report::ReportError;
 use plotters::style::RGBColor;
 
@@ -62,6 +62,17 @@ const GAP: f64 = 6.0;
 impl Figure for Paths<'_> {
     fn size(&self) -> (u32, u32) {
         (900, 480)
+    }
+
+    fn charts(&self) -> Vec<Chart> {
+        let mut chart = Chart::new(self.title, self.time_label, self.state_label);
+        for band in self.bands {
+            chart = chart.with_band(band.label, self.times, band.lower, band.upper);
+        }
+        for path in self.paths.chunks(self.times.len().max(1)) {
+            chart = chart.with(Mark::Thin, "paths", self.times, path);
+        }
+        vec![chart.with(Mark::Line, "median", self.times, self.median)]
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {

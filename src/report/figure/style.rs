@@ -35,7 +35,10 @@ pub const THIN_WIDTH: f64 = 1.2;
 /// Radius of a marker, in points.
 pub const MARKER_RADIUS: f64 = 4.0;
 
-const CYCLE: [RGBColor; 6] = [
+/// Colours after which the palette repeats.
+pub const COLOURS: usize = 6;
+
+const CYCLE: [RGBColor; COLOURS] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -46,7 +49,7 @@ const CYCLE: [RGBColor; 6] = [
 
 /// The colour of series `i` (the palette repeats after six).
 pub fn line_color(i: usize) -> RGBColor {
-    CYCLE[i % CYCLE.len()]
+    CYCLE[i % COLOURS]
 }
 
 /// The line patterns that tell series apart in print, `(dash, gap)` in points; `None` is a solid line.

@@ -1,12 +1,12 @@
 //! Reward and KL divergence against the inverse KL weight, one panel each: simulated points with error bars, exact curves.
 
-use super::Figure;
 use super::axis::{Axis, extent};
 use super::canvas::{Area, Canvas, Marker, Stroke};
 use super::legend::{Key, header};
 use super::panel::{BOTTOM, Panel};
 use super::style::{self, LINE_WIDTH, MARKER_RADIUS};
 use super::surface::Surface;
+use super::{Chart, Figure, Mark};
 use crate::report::ReportError;
 
 /// An estimate at one weight.
@@ -39,6 +39,20 @@ const DECADES: f64 = 8.0;
 impl Figure for Tradeoff<'_> {
     fn size(&self) -> (u32, u32) {
         (800, 640)
+    }
+
+    fn charts(&self) -> Vec<Chart> {
+        let exact = |f: &dyn Fn(&(f64, f64, f64)) -> f64| self.exact.iter().map(f).collect::<Vec<f64>>();
+        let places = exact(&|e| e.0);
+        let part = |title: &str, y_label: &str, points: &[TradeoffPoint], exact: Vec<f64>| {
+            let of = |f: &dyn Fn(&TradeoffPoint) -> f64| points.iter().map(f).collect::<Vec<f64>>();
+            let chart = Chart::new(&format!("{}: {title}", self.title), "inverse KL weight 1/β", y_label);
+            let chart =
+                chart.with_points("simulated ± 2 standard errors", &of(&|p| p.at), &of(&|p| p.value), &of(&|p| 2.0 * p.error));
+            chart.with(Mark::Line, "exact optimum", &places, &exact)
+        };
+        let (reward, kl) = (exact(&|e| e.1), exact(&|e| e.2));
+        vec![part("reward", "reward E r(Y_T)", self.reward, reward), part("divergence", "divergence KL", self.kl, kl)]
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {

@@ -1,12 +1,12 @@
 //! Estimates over the iterations of a training, one panel each, with bands of two standard errors.
 
-use super::Figure;
 use super::axis::{Axis, extent};
 use super::canvas::{Area, Canvas, Stroke};
 use super::legend::{Key, header};
 use super::panel::{BOTTOM, Panel};
 use super::style::{self, LINE_WIDTH, THIN_WIDTH};
 use super::surface::Surface;
+use super::{Chart, Figure, Mark};
 use crate::report::ReportError;
 
 /// A quantity over the iterations.
@@ -38,6 +38,22 @@ pub struct TrainingCurves<'a> {
 impl Figure for TrainingCurves<'_> {
     fn size(&self) -> (u32, u32) {
         (800, 110 + 220 * self.curves.len().max(1) as u32)
+    }
+
+    fn charts(&self) -> Vec<Chart> {
+        let edge = |c: &TrainingCurve<'_>, sign: f64| -> Vec<f64> {
+            c.mean.iter().zip(c.error).map(|(m, e)| m + sign * 2.0 * e).collect()
+        };
+        let panel = |c: &TrainingCurve<'_>| {
+            let chart = Chart::new(&format!("{}: {}", self.title, c.label), self.x_label, c.label);
+            let chart = chart.with_band("± 2 standard errors", self.x, &edge(c, -1.0), &edge(c, 1.0));
+            let chart = chart.with(Mark::Line, "estimate", self.x, c.mean);
+            match (c.level, self.x.first().zip(self.x.last())) {
+                (Some((level, label)), Some((&first, &last))) => chart.with(Mark::Dashed, label, &[first, last], &[level, level]),
+                _ => chart,
+            }
+        };
+        self.curves.iter().map(panel).collect()
     }
 
     fn draw<S: Surface>(&self, canvas: &mut Canvas<S>) -> Result<(), ReportError> {

@@ -139,7 +139,7 @@ pub fn certify_controlled(
             notes.extend(outside_note(simulated.outside_fraction.mean));
             verdict.simulated = Some(simulated);
         }
-        notes.extend(verdict.conclude(sign, loss_start[k].map(|l| (l.value, "loss_equation"))));
+        notes.extend(verdict.conclude(sign, loss_start[k]));
         starts.push(verdict);
     }
     notes.dedup();

@@ -126,8 +126,7 @@ pub fn certify(
         reached_interval: None,
     };
     let parts = along_paths(&model, policy.feedback(), Some(optimum), &params, &mut verdict, &mut notes, progress)?;
-    let identity = computed(&loss).map(|l| (l.value, "loss_equation"));
-    notes.extend(verdict.conclude(1.0, identity));
+    notes.extend(verdict.conclude(1.0, computed(&loss)));
     let (times, gap) = match (loss, &j) {
         (Some(loss), _) => (loss.times, loss.values),
         (None, Some(j)) => {
@@ -245,7 +244,7 @@ fn along_paths(
         let own = simulated.objective;
         let noise = 5.0 * (own.standard_error + other.standard_error);
         // a policy that loses much, and nearly nothing or nothing when it is taken for the change
-        if own.mean + noise < none.value && none.value - other.mean < 0.1 * (none.value - own.mean) - noise {
+        if own.mean + noise < none.value && none.value - other.mean < 0.1 * (none.value - own.mean) {
             let (own, other) = (own.mean, other.mean);
             notes.push(format!("{hint} (J = {other:.4} in place of {own:.4})"));
         }

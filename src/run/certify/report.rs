@@ -174,7 +174,7 @@ impl WhereLost {
 impl Verdict {
     /// The loss and the share of the gain that is reached, from what is known; `sign` = -1 when minimising. Returns what must be
     /// read with care.
-    pub(super) fn conclude(&mut self, sign: f64, identity: Option<(f64, &'static str)>) -> Option<String> {
+    pub(super) fn conclude(&mut self, sign: f64, identity: Option<Computed>) -> Option<String> {
         let mut note = None;
         let exact = self.optimum_exact.map(|value| Computed { value, error: Some(0.0) });
         let optimum = exact.or(self.optimum);
@@ -186,13 +186,17 @@ impl Verdict {
                 let error = v.error.zip(j.error).map_or(f64::INFINITY, |(a, b)| a + b);
                 let (mut low, mut high) = ((gap - error).max(0.0), (gap + error).max(0.0));
                 // estimated errors are good to a factor
-                let fits = |loss: f64| (loss - gap).abs() <= 3.0 * error + 1e-9 * (v.value.abs() + j.value.abs());
+                let fits = |loss: Computed| {
+                    let own = loss.error.unwrap_or(0.0);
+                    (loss.value - gap).abs() <= 3.0 * (error + own) + 1e-9 * (v.value.abs() + j.value.abs())
+                };
                 let (value, method) = match identity {
-                    Some((loss, method)) if fits(loss) => {
-                        (low, high) = (low.min(loss), high.max(loss));
-                        (loss, method)
+                    Some(loss) if fits(loss) => {
+                        (low, high) = (low.min(loss.value), high.max(loss.value));
+                        (loss.value, "loss_equation")
                     }
-                    Some((loss, _)) => {
+                    Some(loss) => {
+                        let loss = loss.value;
                         note = Some(format!(
                             "the equation of the loss gives {loss:.2e}, outside what V - J allows: the optimal control is not known \
                              well enough between its levels in time (--slices), or an estimated error is too small"

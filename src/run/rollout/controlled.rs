@@ -12,7 +12,7 @@ use super::stopped::{Boundary, CHANCES, CONTINUED, OBJECTIVE, SURVIVAL, Stopped,
 use super::{BINS, PLANE_BINS, PROBABILITIES, run_key, scaled, time_grid};
 use crate::problem::controlled_spec::{ControlsSpec, FaceSpec};
 use crate::problem::{ControlledProblem, FormulaTarget, ProblemError};
-use crate::run::{ControlledRun, Progress, RunError};
+use crate::run::{ControlledRun, Progress, RunError, needs};
 use hjbridge_hjb::{FaceValues, Sense, TargetSet};
 use hjbridge_model::{
     ControlledDiffusion, CubicSpline, Extrapolation, Feedback, FormulaDiffusion, Interpolation, MatrixCoefficient, PointBlock,
@@ -267,7 +267,10 @@ impl Plan {
 /// The first option, or field of the problem, that does not fit.
 pub fn check_rollout_controlled(problem: &ControlledProblem, options: &RolloutOptions) -> Result<(), RunError> {
     let plan = Plan::new(problem, options)?;
-    options.selection(&plan.params, problem.dim())?;
+    let saved = options.selection(&plan.params, problem.dim())?;
+    let steps = plan.params.steps;
+    let recorded = needs::recorded(options.save_paths, saved.steps.len(), problem.dim()) * problem.start.len() as f64;
+    needs::check(&problem.grid, Some(steps), needs::rollout_controlled(problem, problem.file.time_steps) + recorded)?;
     let maximised = plan.maximised(problem, None)?;
     let idle = ZeroFeedback { dim: problem.dim(), control_dim: maximised.control_dim() };
     explained(&problem.model, check(&plan.setup(problem, 0, &maximised, &idle, None), options))?;

@@ -8,7 +8,7 @@ use super::{BINS, PLANE_BINS, PROBABILITIES, initial_law_name, time_grid};
 use crate::bridge::euler_value;
 use crate::problem::Problem;
 use crate::run::solve::SolveRun;
-use crate::run::{Progress, RunError, initial_mean, tabulated_score};
+use crate::run::{Progress, RunError, initial_mean, needs, tabulated_score};
 use hjbridge_model::exact::{FinalLaw, TiltedMixture};
 use hjbridge_model::{FineTuning, ZeroFeedback};
 use hjbridge_rollout::estimators::GirsanovWeight;
@@ -114,7 +114,10 @@ fn open_checkpoint(problem: &Problem, options: &RolloutOptions, plan: &Plan) -> 
 /// The first option that does not fit the problem.
 pub fn check_rollout(problem: &Problem, options: &RolloutOptions) -> Result<(), RunError> {
     let plan = Plan::new(problem, options)?;
-    options.selection(&plan.params, problem.dim())?;
+    let saved = options.selection(&plan.params, problem.dim())?;
+    let bytes =
+        needs::rollout(problem, plan.params.steps) + needs::recorded(options.save_paths, saved.steps.len(), problem.dim());
+    needs::check(&problem.grid, Some(plan.params.steps), bytes)?;
     let idle = ZeroFeedback { dim: problem.dim(), control_dim: problem.dim() };
     check(&plan.setup(problem, options, &idle), options)?;
     open_checkpoint(problem, options, &plan).map(|_| ())

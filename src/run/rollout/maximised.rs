@@ -11,7 +11,7 @@ use hjbridge_model::{
 };
 
 /// The diffusion of a file as one to be maximised.
-pub(in crate::run) struct Maximised<'a> {
+pub(crate) struct Maximised<'a> {
     pub model: &'a FormulaDiffusion,
     /// -1 when the file minimises.
     pub sign: f64,

@@ -20,6 +20,7 @@ mod stopped;
 
 pub use controlled::{ControlledRollout, StartRun, check_rollout_controlled, rollout_controlled, rollout_steps};
 pub use fine_tuning::{RolloutRun, check_rollout, rollout};
+pub(crate) use maximised::Maximised;
 pub use options::{RolloutOptions, SchemeName, TimesChoice, UNLIMITED, VarianceName};
 pub use report::{
     AnyRolloutReport, ControlledRolloutReport, Estimates, ExitChance, ExitReport, MultilevelReport, Parts, QuantileRow,

@@ -20,7 +20,7 @@ impl Equation<'_> {
         params.order = self.scheme.order.unwrap_or(params.order);
         let order = params.order;
         let clock = std::time::Instant::now();
-        let mut solver = RouteSolver::new(self.model, self.grid.clone(), params)?;
+        let mut solver = RouteSolver::new(self.model, self.grid.clone(), params)?.with_interrupt(progress.interrupt());
         if let Some(obstacle) = self.obstacle {
             solver = solver.with_obstacle(obstacle);
         }

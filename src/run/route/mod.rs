@@ -14,6 +14,7 @@ mod stationary_choice;
 pub use candidate::Candidate;
 
 use super::Progress;
+use super::memory::CERTIFY_ALL;
 use crate::problem::spec::{RouteSpec, SchemeSpec, SpaceSpec, TimeSpec};
 use hjbridge_hjb::certificate::{AccuracyCertificate, CertificateParams, Certifier};
 use hjbridge_hjb::cole_hopf::{ColeHopfInfo, StationaryColeHopfInfo};
@@ -24,9 +25,6 @@ use hjbridge_hjb::{
 use hjbridge_model::{ControlledDiffusion, Region, TensorGrid};
 use serde::Serialize;
 use std::sync::Arc;
-
-/// Bytes of time levels up to which the certificate sees all of them.
-const CERTIFY_ALL: usize = 1 << 27;
 
 /// An HJB equation and how it is to be solved.
 #[derive(Clone)]
@@ -128,7 +126,7 @@ impl Levels {
 }
 
 impl SpaceSpec {
-    fn scheme(self) -> Space {
+    pub(crate) fn scheme(self) -> Space {
         match self {
             SpaceSpec::Upwind => Space::Upwind,
             SpaceSpec::Hybrid => Space::Hybrid,
@@ -138,7 +136,7 @@ impl SpaceSpec {
 }
 
 impl TimeSpec {
-    fn scheme(self) -> Time {
+    pub(crate) fn scheme(self) -> Time {
         match self {
             TimeSpec::ImplicitEuler => Time::ImplicitEuler,
             TimeSpec::CrankNicolson => Time::CrankNicolson,

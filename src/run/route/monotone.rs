@@ -2,12 +2,10 @@
 
 use super::{Equation, Levels, RouteReport, Solved, SolverInfo, split};
 use crate::run::Progress;
+use crate::run::memory::KEEP_ALL;
 use hjbridge_hjb::{HjbError, HjbParams, HjbSolver, Storage};
 use hjbridge_model::TensorGrid;
 use std::sync::Arc;
-
-/// Bytes up to which all time levels are kept; above, 129 of them.
-const KEEP_ALL: usize = 1 << 30;
 
 impl Equation<'_> {
     /// The parameters of the monotone route.
@@ -18,7 +16,7 @@ impl Equation<'_> {
             steps: self.steps,
             boundary: self.faces,
             storage: self.storage(),
-            memory_limit: u64::MAX, // checked against the machine when the problem was resolved
+            memory_limit: u64::MAX, // checked before the run, against what the machine has
             sense: self.sense,
             ..HjbParams::default()
         }
@@ -32,8 +30,13 @@ impl Equation<'_> {
         8 * self.grid.len() * (1 + self.model.control_dim())
     }
 
-    fn hjb_solver(&self, grid: Arc<TensorGrid>, params: HjbParams) -> Result<HjbSolver<'_>, HjbError> {
-        let mut solver = HjbSolver::new(self.model, grid, params)?;
+    fn hjb_solver<'s>(
+        &'s self,
+        grid: Arc<TensorGrid>,
+        params: HjbParams,
+        progress: &'s dyn Progress,
+    ) -> Result<HjbSolver<'s>, HjbError> {
+        let mut solver = HjbSolver::new(self.model, grid, params)?.with_interrupt(progress.interrupt());
         if let Some((target, placement)) = self.target {
             solver = solver.with_target(target, placement);
         }
@@ -51,7 +54,7 @@ impl Equation<'_> {
         let params = self.monotone_params();
         let kept = params.storage.levels(self.steps);
         let clock = std::time::Instant::now();
-        let solver = self.hjb_solver(self.grid.clone(), params)?;
+        let solver = self.hjb_solver(self.grid.clone(), params, progress)?;
         let mut levels = Levels::default();
         progress.begin("HJB", self.steps as u64);
         let outcome = solver.solve_observed(&mut |view| {
@@ -75,7 +78,7 @@ impl Equation<'_> {
         if certify && solved.failure.is_none() {
             self.certify(&mut solved, progress, &mut |grid, halvings| {
                 let params = HjbParams { steps: (self.steps >> halvings).max(1), storage: Storage::All, ..params };
-                Ok(self.hjb_solver(grid, params)?.solve()?.0)
+                Ok(self.hjb_solver(grid, params, progress)?.solve()?.0)
             });
         }
         Ok(solved)

@@ -10,6 +10,7 @@ use hjbridge_hjb::{Face, HjbError, StationaryParams, StationarySolver, Stationar
 use hjbridge_model::TensorGrid;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// What the grids of a stationary problem, which share the box, cannot see.
@@ -27,12 +28,14 @@ pub(super) struct StationarySolve {
 /// Solutions on grids of the same box, each made once: the choice and the certificate share them.
 pub(super) struct Solves<'e> {
     equation: &'e Equation<'e>,
+    /// Ends policy iteration when set.
+    interrupt: Option<&'e AtomicBool>,
     made: RefCell<Vec<(Vec<usize>, Method, StationarySolve)>>,
 }
 
 impl<'e> Solves<'e> {
-    fn new(equation: &'e Equation<'e>) -> Self {
-        Solves { equation, made: RefCell::default() }
+    fn new(equation: &'e Equation<'e>, interrupt: Option<&'e AtomicBool>) -> Self {
+        Solves { equation, interrupt, made: RefCell::default() }
     }
 
     pub(super) fn on(&self, grid: &Arc<TensorGrid>, method: Method) -> Result<StationarySolve, HjbError> {
@@ -40,7 +43,7 @@ impl<'e> Solves<'e> {
         if let Some((_, _, solve)) = self.made.borrow().iter().find(old) {
             return Ok(solve.clone());
         }
-        let solve = self.equation.stationary_solve(grid.clone(), method)?;
+        let solve = self.equation.stationary_solve(grid.clone(), method, self.interrupt)?;
         self.made.borrow_mut().push((grid.shape().to_vec(), method, solve.clone()));
         Ok(solve)
     }
@@ -67,7 +70,7 @@ impl Equation<'_> {
                 Some(Method::Linear(space))
             }
         };
-        let solves = Solves::new(self);
+        let solves = Solves::new(self, progress.interrupt());
         let clock = Instant::now();
         progress.begin("HJB", 1);
         let (method, reason, mut candidates) = match asked {
@@ -140,7 +143,12 @@ impl Equation<'_> {
         Ok(())
     }
 
-    fn stationary_solve(&self, grid: Arc<TensorGrid>, method: Method) -> Result<StationarySolve, HjbError> {
+    fn stationary_solve(
+        &self,
+        grid: Arc<TensorGrid>,
+        method: Method,
+        interrupt: Option<&AtomicBool>,
+    ) -> Result<StationarySolve, HjbError> {
         let clock = Instant::now();
         let (value, info) = match method {
             Method::Linear(space) => {
@@ -166,7 +174,7 @@ impl Equation<'_> {
                     memory_limit: u64::MAX,
                     ..StationaryParams::default()
                 };
-                let mut solver = StationarySolver::new(self.model, grid, params)?;
+                let mut solver = StationarySolver::new(self.model, grid, params)?.with_interrupt(interrupt);
                 if let Some((target, placement)) = self.target {
                     solver = solver.with_target(target, placement);
                 }

@@ -32,6 +32,7 @@ use crate::error::{HjbError, LinearError};
 use crate::exit::{FaceValues, Placement, TargetSet};
 use crate::exit_data::ExitData;
 use crate::hamiltonian::Hamiltonian;
+use crate::interrupt::Interrupt;
 use crate::params::{check_memory, workspace_bytes};
 use crate::sense::Oriented;
 use crate::solution::ValueFunction;
@@ -40,6 +41,7 @@ use crate::time::Stage as TimeStage;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Below this X the explicit factor 1 + X is bent.
@@ -57,6 +59,7 @@ pub struct ColeHopfSolver<'a> {
     grid: Arc<TensorGrid>,
     params: ColeHopfParams,
     exit: ExitData<'a>,
+    interrupt: Interrupt<'a>,
 }
 
 impl<'a> ColeHopfSolver<'a> {
@@ -69,7 +72,13 @@ impl<'a> ColeHopfSolver<'a> {
         params.validate()?;
         check_model(model, &grid)?;
         check_form(model)?;
-        Ok(ColeHopfSolver { model, grid: params.boundary.mark(grid), params, exit: ExitData::default() })
+        Ok(ColeHopfSolver {
+            model,
+            grid: params.boundary.mark(grid),
+            params,
+            exit: ExitData::default(),
+            interrupt: Interrupt::default(),
+        })
     }
 
     /// End the process when it hits `target` before T, for the reward (the cost, when minimising) given there.
@@ -81,6 +90,12 @@ impl<'a> ColeHopfSolver<'a> {
     /// Values on the Dirichlet faces of [`ColeHopfParams::boundary`], in place of the terminal reward there.
     pub fn with_face_values(mut self, values: &'a dyn FaceValues) -> Self {
         self.exit.faces = Some(values);
+        self
+    }
+
+    /// Stop with [`HjbError::Interrupted`] once this flag is set; it is read at every implicit stage.
+    pub fn with_interrupt(mut self, flag: Option<&'a AtomicBool>) -> Self {
+        self.interrupt = Interrupt(flag);
         self
     }
 
@@ -165,6 +180,7 @@ impl<'a> ColeHopfSolver<'a> {
         let (mut before, mut before_length) = (theta.clone(), 0.0);
         for (number, stage) in stages.iter().enumerate() {
             let t = stage.remaining(h, p.steps);
+            self.interrupt.check(t)?;
             explicit.load(stage, &theta, &before);
             let ratio = if before_length > 0.0 { stage.length / before_length } else { 0.0 };
             before_length = stage.length;

@@ -15,6 +15,7 @@ use crate::time_variation::TimeVariation;
 use hjbridge_model::grid::{Region, TensorGrid};
 use hjbridge_model::{ControlCost, ControlSet, ControlledDiffusion};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Solve `model` on `grid` by the route that [`RouteParams::choice`] says, by default the one that measures best.
@@ -61,7 +62,16 @@ impl<'a> RouteSolver<'a> {
         let before = times.iter().rev().find(|t| **t < horizon * (1.0 - 1e-12));
         let least = horizon - before.copied().unwrap_or(0.0);
         let shared = horizon / (steps(&params) >> 2) as f64;
-        let problem = Problem { least, shared, model, sense: params.monotone.sense, obstacle: None, target: None, faces: None };
+        let problem = Problem {
+            least,
+            shared,
+            model,
+            sense: params.monotone.sense,
+            obstacle: None,
+            target: None,
+            faces: None,
+            interrupt: None,
+        };
         let variation = Arc::new(TimeVariation::of(model, &grid));
         Ok(RouteSolver { problem, grid: params.monotone.boundary.mark(grid), params, times, region, variation })
     }
@@ -82,6 +92,12 @@ impl<'a> RouteSolver<'a> {
     /// Values on the Dirichlet faces of [`HjbParams::boundary`], in place of the terminal reward there.
     pub fn with_face_values(mut self, values: &'a dyn FaceValues) -> Self {
         self.problem.faces = Some(values);
+        self
+    }
+
+    /// Stop with [`HjbError::Interrupted`] once this flag is set; it is read at every step.
+    pub fn with_interrupt(mut self, flag: Option<&'a AtomicBool>) -> Self {
+        self.problem.interrupt = flag;
         self
     }
 

@@ -15,6 +15,7 @@ use crate::time_variation::TimeVariation;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Fractions of the horizon at which solutions are compared, besides times that approach its end geometrically.
 const COMPARED: [f64; 9] = [0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 0.9375];
@@ -37,6 +38,7 @@ pub(crate) struct Problem<'a> {
     pub obstacle: Option<&'a dyn Obstacle>,
     pub target: Option<(&'a dyn TargetSet, Placement)>,
     pub faces: Option<&'a dyn FaceValues>,
+    pub interrupt: Option<&'a AtomicBool>,
 }
 
 /// Receives the solution at the output times: (number of the time, t, V, v).
@@ -219,6 +221,7 @@ pub(crate) fn monotone<'o>(
 ) -> Result<Run, HjbError> {
     let horizon = problem.model.horizon();
     let mut solver = HjbSolver::new(problem.model, grid.clone(), params)?.with_variation(variation.clone());
+    solver = solver.with_interrupt(problem.interrupt);
     if let Some(obstacle) = problem.obstacle {
         solver = solver.with_obstacle(obstacle);
     }
@@ -264,7 +267,7 @@ pub(crate) fn cole_hopf<'o>(
         memory_limit: params.memory_limit,
         ..Default::default()
     };
-    let mut solver = ColeHopfSolver::new(problem.model, grid.clone(), own)?;
+    let mut solver = ColeHopfSolver::new(problem.model, grid.clone(), own)?.with_interrupt(problem.interrupt);
     if let Some((target, placement)) = problem.target {
         solver = solver.with_target(target, placement);
     }
@@ -303,7 +306,8 @@ pub(crate) fn high_order<'o>(
     let oriented = Oriented { model: problem.model, sense: problem.sense };
     let params = SmoothParams { output: Output::Times(split.union(horizon)), ..params };
     let mut shown = vec![0.0; grid.len()];
-    let solver = SmoothSolver::new(&oriented, grid.clone(), params)?.with_variation(variation.clone());
+    let solver = SmoothSolver::new(&oriented, grid.clone(), params)?;
+    let solver = solver.with_variation(variation.clone()).with_interrupt(problem.interrupt);
     let info = solver.solve_observed(&mut |view| {
         shown.copy_from_slice(view.value);
         problem.sense.orient(&mut shown);

@@ -142,7 +142,8 @@ impl<'m> Equation<'m> {
     fn rate(&self, tau: f64, y: &[f64], out: &mut [f64]) {
         let mut state = self.lock();
         state.right_sides += 1;
-        match state.operator.load_exact(tau) {
+        let wanted = state.operator.interrupt.check(state.operator.segment.time(tau));
+        match wanted.and_then(|()| state.operator.load_exact(tau)) {
             Ok(()) => state.operator.rate(0.0, y, out),
             Err(e) => {
                 out.fill(f64::NAN);

@@ -13,6 +13,7 @@
 //! coefficients are the parabola through their values at its start, middle and end.
 
 use crate::error::HjbError;
+use crate::interrupt::Interrupt;
 use crate::norms::sup;
 use crate::smooth::channels::{Channel, NodeModel};
 use crate::smooth::control::ControlMatrices;
@@ -42,6 +43,7 @@ pub(crate) struct SmoothOperator<'a> {
     times: [f64; 3],
     /// Change of V that the interpolation of the coefficients may cause: relative and absolute.
     tolerance: (f64, f64),
+    pub interrupt: Interrupt<'a>,
 }
 
 /// Buffers of one thread.
@@ -80,6 +82,7 @@ impl<'a> SmoothOperator<'a> {
             model: model_on_nodes,
             differences,
             tolerance,
+            interrupt: Interrupt::default(),
         })
     }
 

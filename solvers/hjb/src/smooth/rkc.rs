@@ -528,5 +528,7 @@ mod tests {
         assert!(matches!(e, RkcError::TooManySteps { tau, limit: 5 } if tau > 0.0 && tau < 3.0), "{e:?}");
         let e = rkc(&mut system, 3.0, &mut vec![2.0], RkcParams { max_steps: 1000, limit: 1.5, ..params }, |_, _| Ok(()));
         assert!(matches!(e.unwrap_err(), RkcError::BlowUp { sup, .. } if sup > 1.5));
+        let e = rkc(&mut system, 3.0, &mut vec![2.0], RkcParams { max_steps: 1000, ..params }, |_, _| Err(()));
+        assert!(matches!(e.unwrap_err(), RkcError::System(())));
     }
 }

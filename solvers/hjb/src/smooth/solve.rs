@@ -13,6 +13,7 @@
 //! [`crate::HjbSolver`].
 
 use crate::error::{HjbError, IntegrationFailure};
+use crate::interrupt::Interrupt;
 use crate::monotonicity::Monotonicity;
 use crate::norms::sup;
 use crate::params::check_memory;
@@ -27,6 +28,7 @@ use crate::time_variation::TimeVariation;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// The error of V that the interpolation of the coefficients in time may cause over the whole horizon, in units of the
@@ -53,6 +55,7 @@ pub struct SmoothSolver<'a> {
     params: SmoothParams,
     times: Vec<f64>,
     variation: Option<Arc<TimeVariation>>,
+    interrupt: Interrupt<'a>,
 }
 
 /// Most jumps of the coefficients in time: the integration starts afresh at each.
@@ -75,7 +78,13 @@ impl<'a> SmoothSolver<'a> {
         params.validate()?;
         check_model(model, &grid)?;
         let times = params.output.times(model.horizon())?;
-        Ok(SmoothSolver { model, grid, params, times, variation: None })
+        Ok(SmoothSolver { model, grid, params, times, variation: None, interrupt: Interrupt::default() })
+    }
+
+    /// Stop with [`HjbError::Interrupted`] once this flag is set; it is read at every step.
+    pub fn with_interrupt(mut self, flag: Option<&'a AtomicBool>) -> Self {
+        self.interrupt = Interrupt(flag);
+        self
     }
 
     /// What is known of the model's coefficients in time already.
@@ -156,7 +165,8 @@ impl<'a> SmoothSolver<'a> {
         let mut reporter = Reporter::new(&self.times, observe);
         let mut start = None;
         for segment in segments {
-            let operator = operator(segment)?;
+            let mut operator = operator(segment)?;
+            operator.interrupt = self.interrupt;
             reporter.enter(segment);
             let (value, limit) = match &mut start {
                 Some(start) => start,
@@ -195,6 +205,7 @@ impl<'a> SmoothSolver<'a> {
         let segment = operator.segment;
         let mut between = vec![0.0; value.len()];
         let done = rkc(&mut operator, segment.length(), value, rkc_params, |operator, ends| {
+            operator.interrupt.check(segment.time(ends.tau))?;
             while let Some(tau) = reporter.next_until(ends.tau + ends.h) {
                 if tau == ends.tau + ends.h {
                     between.copy_from_slice(ends.end);

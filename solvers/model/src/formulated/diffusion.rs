@@ -3,7 +3,7 @@
 use super::field::FormulaField;
 use super::matrix::{Matrix, MatrixFormula};
 use super::scope::Scope;
-use crate::diffusion::{Coefficients, ControlCost, ControlSet, ControlledDiffusion, MatrixCoefficient};
+use crate::diffusion::{Coefficients, ControlCost, ControlSet, ControlledDiffusion, MatrixCoefficient, check_controls};
 use crate::error::ModelError;
 use crate::points::{Points, PointsMut};
 use std::sync::Arc;
@@ -159,41 +159,6 @@ impl FormulaDiffusion {
     /// Forget the fault.
     pub fn clear_fault(&self) {
         self.scope.faults.clear();
-    }
-}
-
-fn check_controls(controls: &ControlSet, m: usize) -> Result<(), ModelError> {
-    let shape = |field: String, found: usize| {
-        if found == m { Ok(()) } else { Err(ModelError::Shape { field, found, expected: m }) }
-    };
-    let finite = |field: String, v: f64| {
-        if v.is_finite() { Ok(()) } else { Err(ModelError::invalid(field, v, "must be finite")) }
-    };
-    match controls {
-        ControlSet::Free => Ok(()),
-        ControlSet::Box { lower, upper } => {
-            shape("controls.lower".into(), lower.len())?;
-            shape("controls.upper".into(), upper.len())?;
-            for (k, (l, u)) in lower.iter().zip(upper).enumerate() {
-                finite(format!("controls.lower[{k}]"), *l)?;
-                finite(format!("controls.upper[{k}]"), *u)?;
-                if l > u {
-                    let allowed = format!("must be at least controls.lower[{k}] = {l}");
-                    return Err(ModelError::invalid(format!("controls.upper[{k}]"), u, allowed));
-                }
-            }
-            Ok(())
-        }
-        ControlSet::Finite { controls } => {
-            if controls.is_empty() {
-                return Err(ModelError::invalid("controls.values", "[]", "at least one control"));
-            }
-            for (i, v) in controls.iter().enumerate() {
-                shape(format!("controls.values[{i}]"), v.len())?;
-                v.iter().enumerate().try_for_each(|(k, v)| finite(format!("controls.values[{i}][{k}]"), *v))?;
-            }
-            Ok(())
-        }
     }
 }
 

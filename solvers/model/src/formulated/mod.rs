@@ -9,6 +9,7 @@
 //! The traits of this crate return numbers, not errors. A formula that is NaN or infinite at a point therefore writes that
 //! value and notes its name, text and point; [`FormulaDiffusion::fault`] says it once a solver has stopped at the value.
 
+mod builder;
 mod diffusion;
 mod faults;
 mod field;
@@ -17,6 +18,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
+pub use builder::FormulaDiffusionBuilder;
 pub use diffusion::{CostFormula, DiffusionFormulas, FormulaDiffusion};
 pub use field::FormulaField;
 pub use matrix::MatrixFormula;

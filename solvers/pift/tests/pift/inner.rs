@@ -9,6 +9,7 @@ use hjbridge_pift::{
     BellmanKind, Ddpm, DdpmParams, DdpmParts, Inner, InnerRule, PiFt, PiFtError, PiFtParams, Storage, VarianceRule,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Standard normal prior, so m(y) = sqrt(a) y, with r = -curvature x^2/2 and one step with sig^2 = 1-a: lam K = 1.8.
 fn long_step() -> FineTuning {
@@ -278,4 +279,19 @@ fn a_quadrature_that_is_too_coarse_is_named() {
     assert!(matches!(error, PiFtError::IllPosed { quadrature_nodes: Some(4), .. }), "{error}");
     assert!(error.to_string().contains("4 quadrature nodes are too few"), "{error}");
     assert!(solve(Some(32)).is_ok() && solve(None).is_ok());
+}
+
+#[test]
+fn a_wish_to_stop_is_heard_at_the_next_step() {
+    let problem = mixture();
+    let chain = Ddpm::new(&problem, DdpmParams { steps: 8, ..Default::default() }).unwrap();
+    let flag = AtomicBool::new(false);
+    let solver = PiFt::new(&chain, line(-6.0, 6.0, 81), PiFtParams::default()).unwrap().with_interrupt(Some(&flag));
+    let mut seen = Vec::new();
+    let outcome = solver.solve_observed(&mut |view| {
+        seen.push(view.k);
+        flag.store(view.k == 5, Ordering::Relaxed);
+    });
+    assert_eq!(outcome.unwrap_err(), PiFtError::Interrupted { step: 4 });
+    assert_eq!(seen, [8, 7, 6, 5]);
 }
