@@ -80,8 +80,9 @@ const SHARE: f64 = 0.1;
 /// any (the soft step with the variance of a Gaussian law) would ask for it in vain.
 const NEGLIGIBLE: f64 = 1e-7;
 
-/// Most node-steps of all sweeps together that a refinement may ask for.
-const MOST_NODE_STEPS: f64 = 3e7;
+/// Most node-steps, of the sweeps and the HJB solution together, that a refinement may ask for: a minute or so. Those in the plane
+/// and in space count three times, those with a network's score ten times more.
+const MOST_NODE_STEPS: f64 = 4e7;
 
 /// Most refinements.
 const ROUNDS: usize = 4;
@@ -176,9 +177,10 @@ fn refined(problem: &Problem, own: &OwnErrors, steps: &[usize]) -> Result<(Probl
         }
     };
     let most = steps.iter().copied().max().unwrap_or(0).max(finer.file.time_steps);
-    let work = finer.grid.len() as f64 * steps.iter().sum::<usize>() as f64;
+    let dear = (if finer.dim() > 1 { 3.0 } else { 1.0 }) * (if finer.network.is_some() { 10.0 } else { 1.0 });
+    let work = dear * finer.grid.len() as f64 * (steps.iter().sum::<usize>() + finer.file.time_steps) as f64;
     if work > MOST_NODE_STEPS {
-        return Err(format!("{done} would make {work:.1e} node-steps, more than {MOST_NODE_STEPS:.0e}"));
+        return Err(format!("{done} would be the work of {work:.1e} node-steps on a line, more than {MOST_NODE_STEPS:.0e}"));
     }
     require_memory(&finer.file.grid.nodes, finer.dim(), most).map_err(|e| format!("{done}: {e}"))?;
     Ok((finer, format!("{part} error: {done}")))
@@ -256,7 +258,7 @@ fn thinned(grid: &TensorGrid) -> Option<TensorGrid> {
         if nodes.len() < FEWEST {
             return None;
         }
-        if x.len() % 2 == 0 {
+        if x.len().is_multiple_of(2) {
             nodes.push(a.upper());
         } else if a.spacing().is_some() {
             return Axis::uniform(a.lower(), a.upper(), nodes.len()).ok();

@@ -92,11 +92,10 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
         };
         let hjb = sweep.errors(&region, |t| reference.hjb_slice(problem, &region, t))?;
         let optimal = slices.at(&sweep.times)?;
+        let slice = |t| slices.on(&region, t);
         let errors = match (&leading, &mut report.leading_error) {
-            (Some(leading), Some(section)) => {
-                section.add(leading, &sweep, &region, &problem.grid, |_, t| slices.on(&region, t))?
-            }
-            _ => sweep.errors(&region, |t| slices.on(&region, t))?,
+            (Some(leading), Some(section)) => section.add(leading, &sweep, &region, &problem.grid, slice)?,
+            _ => sweep.errors(&region, slice)?,
         };
         let value = |e: &[SliceError]| worst(&problem.grid, e.iter().map(|e| (e.t, e.value)));
         // a step without noise has no control to compare

@@ -33,10 +33,10 @@ pub fn figures(problem: &Problem, report: &BridgeReport, directory: &Path) -> Re
     drawn.push(save(&figure, directory, "leading_error")?);
     let Some(profile) = &leading.profile else { return Ok(drawn) };
     let x_label = state_label(problem);
-    let title = format!("Error at t = 0 over the step, N = {}: measured (lines) and predicted (rings)", profile.steps);
-    for (name, y_label, label, measured, predicted) in [
-        ("leading_error_value", "error of V over h", "V", &profile.value_measured, &profile.value_predicted),
-        ("leading_error_control", "error of U over h", "U", &profile.control_measured, &profile.control_predicted),
+    let (title, label) = (format!("Error at t = 0 over the step, N = {}", profile.steps), "measured");
+    for (name, y_label, measured, predicted) in [
+        ("leading_error_value", "error of V over h", &profile.value_measured, &profile.value_predicted),
+        ("leading_error_control", "error of U over h", &profile.control_measured, &profile.control_predicted),
     ] {
         let figure = Profiles {
             title: &title,
@@ -44,7 +44,10 @@ pub fn figures(problem: &Problem, report: &BridgeReport, directory: &Path) -> Re
             y_label,
             residual_label: "difference",
             nodes: &profile.y,
-            profiles: &[Profile { label, numerical: measured, exact: predicted }],
+            profiles: &[
+                Profile { label, numerical: measured, exact: &[] },
+                Profile { label: "predicted", numerical: predicted, exact: &[] },
+            ],
         };
         drawn.push(save(&figure, directory, name)?);
     }

@@ -60,8 +60,9 @@ pub struct Profile {
     pub control_predicted: Vec<f64>,
 }
 
-/// Levels of time for W, and the memory that its tables may take.
+/// Levels of time for W, fewer with a network, which is evaluated three times at each; and the memory that the tables may take.
 const LEVELS: usize = 256;
+const LEVELS_OF_NETWORK: usize = 64;
 const MEMORY: usize = 1 << 30;
 
 /// W and C of the problem, with their section begun in the report, or the reason there why there is none.
@@ -90,7 +91,8 @@ pub(in crate::bridge) fn predict(
 
 fn leading_error(problem: &Problem, slices: &mut Slices<'_>) -> Result<LeadingError, RunError> {
     let (d, n) = (problem.dim(), problem.grid.len());
-    let levels = (MEMORY / (8 * n * (3 * d + 3))).clamp(32, LEVELS);
+    let most = if problem.network.is_some() { LEVELS_OF_NETWORK } else { LEVELS };
+    let levels = (MEMORY / (8 * n * (3 * d + 3))).clamp(32, most);
     let times = LeadingError::level_times(problem.model.schedule().horizon(), levels);
     let optimal = slices.at(&times)?;
     let control = |t: f64| {
@@ -126,12 +128,12 @@ impl LeadingErrorReport {
         sweep: &Sweep,
         region: &RegionPoints,
         grid: &TensorGrid,
-        reference: impl Fn(usize, f64) -> Result<RegionSlice, RunError> + Sync,
+        reference: impl Fn(f64) -> Result<RegionSlice, RunError> + Sync,
     ) -> Result<Vec<SliceError>, RunError> {
         let h = leading.horizon() / sweep.steps as f64;
         let compared = (0..sweep.times.len()).into_par_iter().map(|k| {
             let (t, value, control) = (sweep.times[k], &sweep.values[k], &sweep.controls[k]);
-            let mut reference = reference(k, t)?;
+            let mut reference = reference(t)?;
             let measured = region.errors(&reference, t, value, control);
             let (w, c) = leading.at(t)?;
             let shift = region.restrict(&w, &c);
