@@ -14,13 +14,13 @@
 //! tenth of the time error: nodes are doubled along each axis, quadrature nodes doubled, the inner tolerance divided by 100, steps
 //! and nodes of the HJB solution doubled.
 
-use super::reference::Reference;
+use super::reference::{Reference, common_steps};
 use super::run::{BridgeRun, bridge};
 use super::subdivide::subdivided;
 use super::sweep::Sweep;
+use crate::problem::Problem;
 use crate::problem::spec::StopSpec;
-use crate::problem::{Problem, require_memory};
-use crate::run::{Progress, RegionPoints, RunError, Silent};
+use crate::run::{Progress, RegionPoints, RunError, Silent, needs};
 use hjbridge_model::{Axis, TensorGrid};
 use serde::Serialize;
 use std::sync::Arc;
@@ -176,13 +176,13 @@ fn refined(problem: &Problem, own: &OwnErrors, steps: &[usize]) -> Result<(Probl
             format!("{:?} nodes{}", finer.file.grid.nodes, if part == "reference" { " and twice the HJB time steps" } else { "" })
         }
     };
-    let most = steps.iter().copied().max().unwrap_or(0).max(finer.file.time_steps);
     let dear = (if finer.dim() > 1 { 3.0 } else { 1.0 }) * (if finer.network.is_some() { 10.0 } else { 1.0 });
     let work = dear * finer.grid.len() as f64 * (steps.iter().sum::<usize>() + finer.file.time_steps) as f64;
     if work > MOST_NODE_STEPS {
         return Err(format!("{done} would be the work of {work:.1e} node-steps on a line, more than {MOST_NODE_STEPS:.0e}"));
     }
-    require_memory(&finer.file.grid.nodes, finer.dim(), most).map_err(|e| format!("{done}: {e}"))?;
+    let hjb_steps = common_steps(finer.file.time_steps, steps);
+    needs::check(&finer.grid, Some(hjb_steps), needs::bridge(&finer, hjb_steps, steps)).map_err(|e| format!("{done}: {e}"))?;
     Ok((finer, format!("{part} error: {done}")))
 }
 

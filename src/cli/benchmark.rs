@@ -1,12 +1,13 @@
 //! `benchmark`: error against steps and cost, for a suite of problems and all schemes.
 
 use super::common::{complain, say};
+use super::interrupt;
 use super::progress::Bars;
-use super::rollout_options::catch_interrupt;
 use crate::benchmark::{BenchmarkReport, benchmark, markdown, order_text, read_suite};
 use crate::problem::ProblemError;
 use crate::report::figure::FigureInfo;
-use crate::report::{BENCHMARK, BENCHMARK_PAGE, FORMAT, OutputDirectory, draw_benchmark, write_csv, write_text};
+
+use crate::report::{BENCHMARK, BENCHMARK_PAGE, FORMAT, OutputDirectory, draw_benchmark, html, write_csv, write_text};
 use crate::run::RunError;
 use clap::Args;
 use serde::Serialize;
@@ -33,6 +34,9 @@ pub(super) struct BenchmarkArgs {
     /// No progress and no summary
     #[arg(long)]
     quiet: bool,
+    /// Replace the files of a finished run in the output directory
+    #[arg(long)]
+    force: bool,
 }
 
 /// `report.json` of a benchmark.
@@ -42,6 +46,7 @@ struct Document<'a> {
     version: &'static str,
     format: u32,
     command: &'static str,
+    invocation: Vec<String>,
     complete: bool,
     error: Option<String>,
     benchmark: Option<&'a BenchmarkReport>,
@@ -56,6 +61,7 @@ impl Document<'_> {
             version: env!("CARGO_PKG_VERSION"),
             format: FORMAT,
             command: "benchmark",
+            invocation: super::common::invocation(),
             complete: false,
             error: Some("the run was stopped before it finished".into()),
             benchmark: None,
@@ -75,11 +81,15 @@ pub(super) fn run(args: &BenchmarkArgs) -> Result<(), RunError> {
 fn in_pool(args: &BenchmarkArgs) -> Result<(), RunError> {
     let suite = read_suite(&args.suite, &args.only)?;
     let out = OutputDirectory::prepare(&args.out)?;
+    if !args.force {
+        out.keep_finished()?;
+    }
     out.claim(&Document::unfinished())?;
     let (table, page) = (out.path().join(BENCHMARK), out.path().join(BENCHMARK_PAGE));
-    let interrupt = catch_interrupt();
-    let bars = Bars::new(args.quiet);
-    let report = benchmark(&suite, args.quick, &interrupt, &bars, &mut |rows| Ok(write_csv(rows, &table)?))?;
+    interrupt::catch();
+    let flag = interrupt::flag();
+    let bars = Bars::new(args.quiet, flag.clone());
+    let report = benchmark(&suite, args.quick, &flag, &bars, &mut |rows| Ok(write_csv(rows, &table)?))?;
     write_text(&markdown(&report), &page)?;
     let failure = report.interrupted.then(|| RunError::BenchmarkInterrupted { rows: report.rows.len() });
     let mut document = Document {
@@ -98,6 +108,7 @@ fn in_pool(args: &BenchmarkArgs) -> Result<(), RunError> {
         }
     }
     out.write_report(&document)?;
+    html::write(&document, &document.figures, None, out.path())?;
     if !args.quiet {
         say(summary(&report).iter());
         say([format!("written to {}", out.path().display())].iter());

@@ -197,8 +197,7 @@ impl<P: Subject> Session<P> {
     /// A report to fill in.
     pub fn report(&self) -> Report {
         let mut report = Report::new(self.command, self.problem.file());
-        let given = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-        report.invocation = std::iter::once("hjbridge".to_string()).chain(given).collect();
+        report.invocation = invocation();
         report
     }
 
@@ -404,4 +403,10 @@ pub(super) fn shown(x: Option<f64>) -> String {
 /// An order for a summary, or a dash.
 pub(super) fn shown_order(x: Option<f64>) -> String {
     x.map_or("-".into(), |x| format!("{x:.2}"))
+}
+
+/// The program and its arguments as they were given.
+pub(super) fn invocation() -> Vec<String> {
+    let given = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    std::iter::once("hjbridge".to_string()).chain(given).collect()
 }

@@ -59,6 +59,16 @@ Examples:
   hjbridge bridge data/problems/old_faithful_waiting.json
   hjbridge bridge data/problems/mixture_1d.json --steps 16,32,64 --nodes 401";
 
+pub(super) const CERTIFY: &str = "\
+Examples:
+  hjbridge certify data/problems/mixture_1d.json out/mixture-1d/solution.npz          the policy that solve wrote
+  hjbridge certify data/problems/mixture_1d.json mine.npz --paths 100000 --out judged";
+
+pub(super) const BENCHMARK: &str = "\
+Examples:
+  hjbridge benchmark --quick
+  hjbridge benchmark --only mixture-1d,ring-2d --out out/two";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   hjbridge completions bash > ~/.local/share/bash-completion/completions/hjbridge

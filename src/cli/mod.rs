@@ -63,8 +63,10 @@ enum Command {
     #[command(after_help = examples::BRIDGE)]
     Bridge(Options),
     /// Measure the discretisation error of every scheme on a suite of problems
+    #[command(after_help = examples::BENCHMARK)]
     Benchmark(benchmark::BenchmarkArgs),
     /// Say how far from optimal a policy from a file is
+    #[command(after_help = examples::CERTIFY)]
     Certify(certify::CertifyArgs),
     /// Print the JSON Schema of problem files
     #[command(after_help = examples::SCHEMA)]
@@ -197,7 +199,9 @@ impl Command {
     fn place(&self, e: &RunError) -> String {
         let Some(field) = e.field().filter(|_| e.is_input()) else { return String::new() };
         let (path, by_flags) = match self {
-            Command::Init(_) | Command::Schema { .. } | Command::Completions { .. } | Command::Benchmark(_) => return String::new(),
+            Command::Init(_) | Command::Schema { .. } | Command::Completions { .. } | Command::Benchmark(_) => {
+                return String::new();
+            }
             Command::Check(args) => (args.problem(), args.given()),
             Command::Solve(o)
             | Command::Rollout(rollout_options::RolloutArgs { options: o, .. })
