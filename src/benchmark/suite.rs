@@ -149,7 +149,14 @@ pub struct Benchmark {
 pub fn read_suite(directory: &Path, only: &[String]) -> Result<Vec<Benchmark>, ProblemError> {
     let unreadable = |source| ProblemError::Io { path: directory.into(), source };
     let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+    let entries = std::fs::read_dir(directory).map_err(|e| {
+        ProblemError::invalid(
+            "--suite",
+            directory.display(),
+            format!("a folder of benchmarks, such as data/benchmarks of the source tree: {e}"),
+        )
+    })?;
+    for entry in entries {
         let path = entry.map_err(unreadable)?.path();
         if path.extension().is_some_and(|e| e == "json") {
             paths.push(path);

@@ -16,19 +16,23 @@ const RESOLUTION: f64 = 1.2;
 /// Most nodes on the even grid of a line.
 const MOST: f64 = 1e5;
 
+/// Most evaluations of a kernel or of a spline on a line, some seconds of work.
+const MOST_WORK: f64 = 4e9;
+
 /// Mass that may leave a box in two and three dimensions: boxes hold all but 1e-4 of the initial law.
 const MASS_TOLERANCE: f64 = 1e-4;
 
 /// The law and its largest loss of mass.
 ///
 /// On a line by the trapezoidal rule, which needs equal spacing that resolves the smallest sig_k (where the problem's grid has not,
-/// the law is propagated on one that has); in the plane, in space, and where a step has no noise, by remeshing on an equally spaced
+/// the law is propagated on one that has); in the plane, in space, where a step has no noise, and where its kernels are so unequal that
+/// this would take too long (wide first steps, narrow last ones), by remeshing on an equally spaced
 /// grid. Shifts and density are carried over by splines where that grid is not the problem's.
 pub(super) fn chain_law(problem: &Problem, sweep: &Sweep) -> Result<(LawOnGrid, f64), RunError> {
     let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, sweep.steps))?;
     let grid = &problem.grid;
     let smallest = ddpm.variances().iter().copied().fold(f64::INFINITY, f64::min).sqrt();
-    let sampled = grid.dim() == 1 && smallest > 0.0;
+    let sampled = grid.dim() == 1 && smallest > 0.0 && sampled_work(&ddpm, grid.axis(0), smallest) < MOST_WORK;
     let axes: Vec<Axis> = grid.axes().iter().map(|axis| even(axis, sampled.then_some(smallest))).collect::<Result<_, _>>()?;
     let same = axes.iter().zip(grid.axes()).all(|(a, b)| b.spacing().is_some() && a.len() == b.len());
     let on = if same { grid.clone() } else { Arc::new(TensorGrid::new(axes)?) };
@@ -65,6 +69,14 @@ fn even(axis: &Axis, noise: Option<f64>) -> Result<Axis, RunError> {
         return Ok(axis.clone());
     }
     Ok(Axis::uniform(axis.lower(), axis.upper(), axis.len().max(enough))?)
+}
+
+/// Evaluations that the trapezoidal rule takes: kernels cut at 9 sigma on the nodes of [`even`], and the splines of the shifts.
+fn sampled_work(ddpm: &Ddpm<'_>, axis: &Axis, smallest: f64) -> f64 {
+    let length = axis.upper() - axis.lower();
+    let nodes = (RESOLUTION * length / smallest).min(MOST).max(axis.len() as f64);
+    let width = |variance: &f64| (18.0 * variance.sqrt() / length).min(1.0) * nodes + 20.0;
+    nodes * ddpm.variances().iter().map(width).sum::<f64>()
 }
 
 /// A field (of any number of components) from the nodes of one grid to those of another.

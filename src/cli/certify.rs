@@ -157,9 +157,9 @@ fn verdict_lines(v: &Verdict, confidence: f64) -> Vec<String> {
     }
     for b in &v.bounds {
         lines.push(format!(
-            "  bound       {}, with its error {} ({}: {})",
-            digits(b.value),
+            "  bound       {} (estimated {}; {}: {})",
             digits(b.limit),
+            digits(b.value),
             b.kind.replace('_', " "),
             b.method
         ));

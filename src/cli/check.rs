@@ -91,7 +91,8 @@ fn controlled(problem: &ControlledProblem) -> Result<(), RunError> {
 
 /// What the commands would do, and at what price.
 fn plan_lines(plans: &[Plan]) -> Vec<String> {
-    let mut lines = vec!["  what the commands would do; times are estimates, right within a factor of about 3:".to_string()];
+    let mut lines =
+        vec!["  what the commands would do; times are rough (a factor of 3, more where a run refines by itself):".to_string()];
     for p in plans {
         let (seconds, memory) = (price(p.seconds), p.bytes / 1e9);
         let refused = if p.bytes > memory_available() { "; more than may be used: refused" } else { "" };

@@ -26,7 +26,8 @@ Examples:
   hjbridge check data/problems/ring_2d.json
   hjbridge check my-first.json --nodes 801    with flags of the run that it is to foretell
 
-Times and memory are estimates from measured costs of a node and a step, right within a factor of about 3.";
+Times and memory are estimates from measured costs of a node and a step on two free cores: a factor of about 3, more where a run
+refines by itself or tries several routes.";
 
 pub(super) const SOLVE: &str = "\
 Examples:

@@ -85,7 +85,7 @@ fn memory_needed(nodes: &[usize], control_dim: usize) -> f64 {
 fn require_memory(nodes: &[usize], control_dim: usize) -> Result<(), ProblemError> {
     let (need, have) = (memory_needed(nodes, control_dim), memory_available());
     if need > have {
-        let allowed = format!("needs about {:.1} GB of memory; {:.1} GB may be used (--memory)", need / 1e9, have / 1e9);
+        let allowed = format!("needs about {:.3} GB of memory; {:.3} GB may be used (--memory)", need / 1e9, have / 1e9);
         return Err(ProblemError::invalid("grid.nodes", format!("{nodes:?}"), allowed));
     }
     Ok(())

@@ -32,6 +32,7 @@ pub use error::ProblemError;
 pub use formula_text::{FormulaText, MatrixSpec};
 pub use grid::limit_memory;
 pub(crate) use grid::memory_available;
+#[cfg(feature = "cli")]
 pub(crate) use resolve::check_name;
 pub use resolve::{DataColumns, Problem};
 pub use sampled::SampledProblem;

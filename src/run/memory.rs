@@ -80,7 +80,7 @@ pub(crate) fn require(field: &str, value: impl std::fmt::Display, bytes: f64) ->
         return Ok(());
     }
     let allowed = format!(
-        "needs about {:.1} GB of memory; {:.1} GB may be used (--memory; fewer nodes or steps need less)",
+        "needs about {:.3} GB of memory; {:.3} GB may be used (--memory; fewer nodes or steps need less)",
         bytes / 1e9,
         have / 1e9
     );

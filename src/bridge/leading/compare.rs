@@ -90,6 +90,13 @@ pub(in crate::bridge) fn predict(
 }
 
 fn leading_error(problem: &Problem, slices: &mut Slices<'_>) -> Result<LeadingError, RunError> {
+    if let Some(m @ 0..=1) = problem.file.pift.iterations {
+        let why = match m {
+            0 => "without inner iterations the chain is the pre-trained one, at a distance that does not fall with h",
+            _ => "one inner iteration has an error of its own in the O(h) term of the control",
+        };
+        return Err(RunError::Unsupported(format!("{why}: the prediction is for two or more, or for a tolerance")));
+    }
     let (d, n) = (problem.dim(), problem.grid.len());
     let most = if problem.network.is_some() { LEVELS_OF_NETWORK } else { LEVELS };
     let levels = (MEMORY / (8 * n * (3 * d + 3))).clamp(32, most);

@@ -194,7 +194,7 @@ pub fn certify_sampled(
         verdict.optimum = Some(mean_value(problem, exact.as_ref(), &params)?);
     }
     let where_lost = along_paths(model, policy.feedback(), optimum, &params, &mut verdict, &mut notes, progress)?;
-    verdict.conclude(1.0, None);
+    notes.extend(verdict.conclude(1.0, None));
     let report = CertifyReport {
         seconds: clock.elapsed().as_secs_f64(),
         policy: policy.info(),

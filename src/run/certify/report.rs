@@ -185,6 +185,15 @@ impl Verdict {
                 // an error that is not known bounds nothing
                 let error = v.error.zip(j.error).map_or(f64::INFINITY, |(a, b)| a + b);
                 let (mut low, mut high) = ((gap - error).max(0.0), (gap + error).max(0.0));
+                // what a policy earns bounds V: below it by more than J's own error, V is wrong
+                let beaten = j.error.map_or(0.0, |e| -gap - 3.0 * e);
+                if beaten > 1e-9 * (v.value.abs() + j.value.abs()) {
+                    note = Some(format!(
+                        "the policy does better than the computed optimum by {:.2e}: V is wrong by at least {beaten:.2e}, so refine \
+                         the grid before the loss and the share of the gain are believed",
+                        -gap
+                    ));
+                }
                 // estimated errors are good to a factor
                 let fits = |loss: Computed| {
                     let own = loss.error.unwrap_or(0.0);

@@ -37,6 +37,9 @@ pub(super) fn read(path: &Path, site: PolicySite<'_>) -> Result<TablePolicy, Pro
     let unreadable = |e: std::io::Error| ProblemError::Io { path: path.into(), source: e };
     let mut archive = NpzArchive::open(path).map_err(unreadable)?;
     let (d, m) = (site.dim, site.control_dim);
+    if m == 0 {
+        return Err(ProblemError::invalid("controls", "none", "a control: without one there is no policy to judge"));
+    }
     let mut names: Vec<String> = archive.array_names().map(String::from).collect();
     names.sort();
     let mut array = |name: &str, expected: &str| -> Result<Array, ProblemError> {
