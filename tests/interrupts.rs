@@ -1,7 +1,7 @@
 //! Runs that their user ends: what was finished is kept, and what was cut is not taken for finished.
 
 use hjbridge::bridge::{bridge, bridge_refined};
-use hjbridge::model::{Feedback, Points, PointsMut, VectorField, ZeroFeedback};
+use hjbridge::model::{PointwiseFeedback, ZeroFeedback};
 use hjbridge::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemFile};
 use hjbridge::rollout::ranks::OneRank;
 use hjbridge::run::{
@@ -35,28 +35,6 @@ impl Progress for Until {
         Some(&self.flag)
     }
     fn end(&self) {}
-}
-
-/// u = -y up to |y| = 3, and no number beyond.
-struct Walled;
-
-impl Feedback for Walled {
-    fn dim(&self) -> usize {
-        1
-    }
-    fn control_dim(&self) -> usize {
-        1
-    }
-    fn at(&self, _t: f64) -> Box<dyn VectorField + '_> {
-        Box::new(Walled)
-    }
-}
-
-impl VectorField for Walled {
-    fn eval(&self, x: Points<'_>, mut out: PointsMut<'_>) {
-        let walled = |y: &f64| if y.abs() <= 3.0 + 1e-9 { -y } else { f64::NAN };
-        out.coord_mut(0).iter_mut().zip(x.coord(0)).for_each(|(u, y)| *u = walled(y));
-    }
 }
 
 fn line(changes: Value) -> Problem {
@@ -124,7 +102,7 @@ fn a_certificate_keeps_its_finished_parts() {
     let options = CertifyOptions { paths: Some(512), steps: Some(16), levels: 32, ..CertifyOptions::default() };
     let problem = line(json!({}));
     let stopped = |stage| certify(&problem, &Policy::Feedback(&zero), &options, &Until::new(stage, 1)).unwrap();
-    for (stage, missing, computed) in [("HJB", 7, false), ("law of the policy", 3, true), ("paths", 2, true)] {
+    for (stage, missing, computed) in [("HJB", 8, false), ("law of the policy", 3, true), ("paths", 2, true)] {
         let run = stopped(stage);
         let (r, v) = (&run.report, &run.report.starts[0]);
         assert!(run.failure.is_some(), "{stage}");
@@ -145,13 +123,25 @@ fn a_certificate_keeps_its_finished_parts() {
 
 #[test]
 fn a_failure_of_the_simulation_leaves_the_grid_s_part() {
-    let grid = json!({"lower": [-3.0], "upper": [3.0], "nodes": [61]});
-    let problem = line(json!({"grid": grid, "initial_law": "standard_normal"}));
-    let options = CertifyOptions { paths: Some(8192), steps: Some(16), levels: 32, ..CertifyOptions::default() };
-    let run = certify(&problem, &Policy::Feedback(&Walled), &options, &Silent).unwrap();
+    let text = json!({
+        "kind": "controlled_diffusion", "name": "square", "horizon": 1.0, "sense": "minimise", "drift": ["0"],
+        "control_weight": 1, "terminal": "x0**2", "start": [[0.0]],
+        "grid": {"lower": [-2.0], "upper": [2.0], "nodes": [65]}, "time_steps": 32,
+        "compare_on": {"lower": [-1.0], "upper": [1.0]}
+    });
+    let AnyProblemFile::Controlled(file) = AnyProblemFile::parse(&text.to_string(), Path::new("p.json")).unwrap() else {
+        panic!("another kind")
+    };
+    let problem = ControlledProblem::resolve(*file).unwrap();
+    let options = CertifyOptions { paths: Some(4096), steps: Some(16), levels: 32, ..CertifyOptions::default() };
+    // no number beyond the grid, where paths come to
+    let walled = PointwiseFeedback::new(1, 1, |_, y: &[f64], v: &mut [f64]| {
+        v[0] = if y[0].abs() <= 2.0 { -0.5 * y[0] } else { f64::NAN };
+    });
+    let run = certify_controlled(&problem, &Policy::Feedback(&walled), &options, &Silent).unwrap();
     assert!(matches!(run.failure, Some(RunError::Rollout(_))), "{:?}", run.failure);
     let (r, v) = (&run.report, &run.report.starts[0]);
-    assert!(v.computed.is_some() && v.loss.is_some() && v.simulated.is_none() && r.missing.is_empty());
+    assert!(v.computed.is_some() && v.loss.is_some() && v.simulated.is_none() && r.missing.is_empty(), "{:?}", r.notes);
 }
 
 #[test]
