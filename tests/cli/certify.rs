@@ -9,7 +9,7 @@ fn solutions_of_solve_and_of_pift_are_policies() {
     let desk = Desk::new();
     let problem = edit(&mixture(), json!({"scheme": null, "grid": {"nodes": [201]}, "time_steps": 128}));
     let solved = desk.run("solve", &problem, &[]).good("solve");
-    let flags = ["--paths", "2000", "--steps", "64"];
+    let flags = ["--paths", "2000", "--steps", "64", "--force"];
     let certify = |policy: &str| {
         let args = ["certify", "problem.json", policy].iter().chain(&flags).copied().collect::<Vec<_>>();
         desk.plain(&args).good("certify")
