@@ -368,7 +368,7 @@ fn data_files() {
     let o = old_faithful();
     let mut case = |label: &str, prior: Value, needed: &[&str]| t.problem(label, &edit(&o, json!({"prior": prior})), needed);
     case("missing file", json!({"file": "nowhere.csv"}), &["prior.file", "nowhere.csv", "No such file"]);
-    case("directory", json!({"file": "."}), &["prior.file", "directory"]);
+    case("directory", json!({"file": "."}), &["prior.file", "not a regular file"]);
     case("no columns", json!({"columns": []}), &["prior.columns = []", "at least one"]);
     case("unknown column", json!({"columns": ["wait"]}), &["prior.columns[0]", "\"wait\"", "eruptions, waiting"]);
     case("bandwidth zero", json!({"bandwidth": 0}), &["prior.bandwidth = 0", "positive"]);

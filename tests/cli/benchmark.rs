@@ -29,7 +29,10 @@ fn rows(desk: &Desk, out: &str) -> Vec<csv::StringRecord> {
 fn every_scheme_has_the_order_of_its_theory_and_the_tables_agree() {
     let desk = suite(json!({}));
     let run = desk.plain(&RUN).good("quick");
-    assert_eq!(names(&run.out), ["benchmark.csv", "benchmark.md", "benchmark.png", "benchmark.svg", "report.json"]);
+    assert_eq!(
+        names(&run.out),
+        ["benchmark.csv", "benchmark.md", "benchmark.png", "benchmark.svg", "report.html", "report.json"]
+    );
     let report = run.report();
     assert_eq!((report["command"].as_str(), report["complete"].as_bool()), (Some("benchmark"), Some(true)));
     let report = &report["benchmark"];

@@ -97,8 +97,11 @@ fn a_killed_run_leaves_whole_files_and_a_report_that_says_so() {
     // what is there under its name is whole
     assert!(run.solution().time.len() > 2);
     for name in names(&run.out) {
-        assert!(["report.json", "report.html", "solution.npz"].contains(&name.as_str()) || name.starts_with('.'), "{name}");
+        let known = ["report.json", "report.html", "solution.npz"].contains(&name.as_str());
+        assert!(known || name.starts_with('.'), "{name}");
     }
+    let page = std::fs::read_to_string(run.out.join("report.html")).unwrap();
+    assert!(page.trim_end().ends_with("</html>") && page.contains("stopped before it finished"));
     // and the next run takes the directory without being asked twice
     desk.file("problem.json", mixture().to_string());
     desk.plain(&[&["rollout", "problem.json", "--out", "out"], &SMALL[..]].concat()).good("the next run");

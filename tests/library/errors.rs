@@ -153,7 +153,7 @@ fn errors_that_wrap_others() {
         (RunError::from(ReportError::Drawing("no font".into())), false, "drawing: no font"),
     ] {
         assert_eq!(error.is_input(), is_input, "{error:?}");
-        assert_eq!(error.field().is_some(), matches!(error, RunError::Model(_)), "{error:?}");
+        assert_eq!(error.field().is_some(), matches!(error, RunError::Model(_) | RunError::PiFt(_)), "{error:?}");
         assert!(error.to_string().contains(words), "{error}");
     }
 }

@@ -76,6 +76,8 @@ impl RouteSolver<'_> {
         };
         let high = match self.high_order_pilots(&grids) {
             Ok(high) => high,
+            // a wish to stop is no reason to try another way
+            Err(e @ HjbError::Interrupted { .. }) => return Err(e),
             Err(e) => {
                 let candidate = candidate(Route::HighOrder, None, Some(e.to_string()));
                 let reason = format!("the high-order route failed on a coarser grid: {e}");
@@ -86,6 +88,7 @@ impl RouteSolver<'_> {
         // What goes wrong with the monotone route alone is worth the try with the other.
         let low = match self.comparison(&grids, high_work) {
             Ok(low) => low,
+            Err(e @ HjbError::Interrupted { .. }) => return Err(e),
             Err(e) => {
                 let mut info = self.only_high_order(observe)?;
                 info.reason = format!("the monotone route failed on a coarser grid: {e}");
@@ -109,6 +112,7 @@ impl RouteSolver<'_> {
             let tolerance = self.final_tolerance(&high)?;
             let full = self.high_order_run(&self.grid, tolerance, true, Some((0, &mut *observe)));
             match full.and_then(|full| Ok((self.high_order_certificate(&full, &high, &grids, tolerance)?, full))) {
+                Err(e @ HjbError::Interrupted { .. }) => return Err(e),
                 Err(e) => {
                     high_info.refused = Some(e.to_string());
                     format!("the high-order route failed: {e}")
@@ -147,6 +151,7 @@ impl RouteSolver<'_> {
         let pilots = self.coarser().and_then(|grids| Ok((self.high_order_pilots(&grids)?, grids)));
         let (pilots, grids) = match pilots {
             Ok(pair) => pair,
+            Err(e @ HjbError::Interrupted { .. }) => return Err(e),
             Err(e) => {
                 let full = self.high_order_run(&self.grid, self.params.tolerance.unwrap_or(1e-6), true, Some((0, observe)))?;
                 let mut certificate = AccuracyCertificate::on(&self.region);
