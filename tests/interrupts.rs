@@ -100,7 +100,10 @@ fn a_refinement_that_is_cut_leaves_the_run_before_it() {
 fn a_certificate_keeps_its_finished_parts() {
     let zero = ZeroFeedback { dim: 1, control_dim: 1 };
     let options = CertifyOptions { paths: Some(512), steps: Some(16), levels: 32, ..CertifyOptions::default() };
-    let problem = line(json!({}));
+    // before the first level there is nothing to keep
+    let early = certify(&line(json!({})), &Policy::Feedback(&zero), &options, &Until::new("HJB", 1));
+    assert!(early.is_err_and(|e| e.to_string().contains("interrupted")));
+    let problem = line(json!({"scheme": {"route": "monotone"}}));
     let stopped = |stage| certify(&problem, &Policy::Feedback(&zero), &options, &Until::new(stage, 1)).unwrap();
     for (stage, missing, computed) in [("HJB", 8, false), ("law of the policy", 3, true), ("paths", 2, true)] {
         let run = stopped(stage);
