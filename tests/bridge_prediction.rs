@@ -28,7 +28,7 @@ fn gaps(
         exact.at(t).control(points.as_points(), u.as_mut());
         Ok(u)
     };
-    let params = LeadingErrorParams { model, grid, chain, bellman, control: &control, exact_score, levels: 256 };
+    let params = LeadingErrorParams { model, grid, chain, bellman, control: &control, exact_score, levels: 256, interrupt: None };
     let leading = leading.cloned().unwrap_or_else(|| LeadingError::new(&params).unwrap());
     let ddpm = Ddpm::new(model, chain).unwrap();
     let steps: Vec<DiscreteStep> = (0..chain.steps)

@@ -3,11 +3,12 @@
 use super::final_law::LawOnGrid;
 use super::sweep::Sweep;
 use crate::problem::Problem;
-use crate::run::{RunError, ddpm_params};
+use crate::run::{Progress, RunError, ddpm_params, is_cancelled};
 use hjbridge_hjb::masses_from_log_density;
 use hjbridge_model::{Axis, CubicSpline, Extrapolation, Law, Points, ScalarField, TensorGrid};
 use hjbridge_pift::{ChainLaw, ChainLawParams, ChainPolicy, Ddpm, GridLaw};
 use rayon::prelude::*;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Smallest ratio of sig_k to the spacing at which the law on a line is propagated.
@@ -28,7 +29,22 @@ const MASS_TOLERANCE: f64 = 1e-4;
 /// the law is propagated on one that has); in the plane, in space, where a step has no noise, and where its kernels are so unequal that
 /// this would take too long (wide first steps, narrow last ones), by remeshing on an equally spaced
 /// grid. Shifts and density are carried over by splines where that grid is not the problem's.
-pub(super) fn chain_law(problem: &Problem, sweep: &Sweep) -> Result<(LawOnGrid, f64), RunError> {
+pub(super) fn chain_law(problem: &Problem, sweep: &Sweep, progress: &dyn Progress) -> Result<(LawOnGrid, f64), RunError> {
+    progress.begin(&format!("law N = {}", sweep.steps), sweep.steps as u64);
+    let mut observe = |k: usize| {
+        progress.advance(k as u64);
+        if is_cancelled(progress) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let law = propagated(problem, sweep, &mut observe);
+    progress.end();
+    law
+}
+
+fn propagated(
+    problem: &Problem,
+    sweep: &Sweep,
+    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<(LawOnGrid, f64), RunError> {
     let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, sweep.steps))?;
     let grid = &problem.grid;
     let smallest = ddpm.variances().iter().copied().fold(f64::INFINITY, f64::min).sqrt();
@@ -47,14 +63,14 @@ pub(super) fn chain_law(problem: &Problem, sweep: &Sweep) -> Result<(LawOnGrid, 
     let initial = problem.model.initial_law();
     let (density, defect) = if sampled {
         let log_density = |x: Points<'_>, out: &mut [f64]| initial.log_density(x, out);
-        let law = ChainLaw::propagate(&ddpm, on.clone(), &log_density, policy, ChainLawParams::default())?;
+        let law = ChainLaw::propagate_observed(&ddpm, on.clone(), &log_density, policy, ChainLawParams::default(), observe)?;
         (law.density, law.info.mass_defect)
     } else {
         let mut log_density = vec![0.0; on.len()];
         initial.log_density(on.points().as_points(), &mut log_density);
         let masses = masses_from_log_density(&on, &log_density)?;
         let params = ChainLawParams { mass_tolerance: MASS_TOLERANCE, ..ChainLawParams::default() };
-        let law = GridLaw::propagate(&ddpm, on.clone(), &masses, policy, params)?;
+        let law = GridLaw::propagate_observed(&ddpm, on.clone(), &masses, policy, params, observe)?;
         (law.masses.iter().zip(on.volumes()).map(|(m, v)| m / v).collect(), law.info.mass_defect)
     };
     let density = if same { density } else { carry(&on, grid, &density)? };

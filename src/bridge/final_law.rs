@@ -7,12 +7,13 @@ use super::distance::{DIRECTIONS, Sliced, relative_entropy, wasserstein_1};
 use super::order::{OrderFit, fit_order};
 use super::reference::Reference;
 use crate::problem::Problem;
-use crate::run::RunError;
+use crate::run::{Progress, RunError};
 use hjbridge_hjb::{FokkerPlanck, FokkerPlanckParams, Storage, masses_from_log_density};
 use hjbridge_model::exact::{FinalLaw, TiltedMixture};
 use hjbridge_model::{Law, PointBlock, TensorGrid};
 use rayon::prelude::*;
 use serde::Serialize;
+use std::sync::atomic::AtomicBool;
 
 /// Densities below this share of the largest one are not computed by quadrature but are zero.
 const NEGLIGIBLE: f64 = 1e-13;
@@ -94,7 +95,14 @@ pub(super) struct Targets {
 
 impl Targets {
     /// The continuous final law: by quadrature for mixture tilts, by the Fokker-Planck equation otherwise.
-    pub fn new(problem: &Problem, reference: &Reference) -> Result<Self, RunError> {
+    pub fn new(problem: &Problem, reference: &Reference, progress: &dyn Progress) -> Result<Self, RunError> {
+        progress.begin("final law", 1);
+        let targets = Self::computed(problem, reference, progress.interrupt());
+        progress.end();
+        targets
+    }
+
+    fn computed(problem: &Problem, reference: &Reference, interrupt: Option<&AtomicBool>) -> Result<Self, RunError> {
         let grid = &problem.grid;
         let sliced = Sliced::new(grid);
         if let Some(mixture) = mixture(problem, reference)? {
@@ -118,7 +126,8 @@ impl Targets {
             memory_limit: u64::MAX,
             ..FokkerPlanckParams::default()
         };
-        let (path, _) = FokkerPlanck::new(&problem.model, &feedback, grid.clone(), params)?.evolve(&masses)?;
+        let solver = FokkerPlanck::new(&problem.model, &feedback, grid.clone(), params)?.with_interrupt(interrupt);
+        let (path, _) = solver.evolve(&masses)?;
         let continuous = LawOnGrid::new(grid, path.density(path.times().len() - 1));
         Ok(Targets { reference: "fokker_planck", continuous, tilted: None, sliced })
     }

@@ -14,7 +14,7 @@
 use super::slices::GridSlice;
 use super::sweep::Sweep;
 use crate::problem::Problem;
-use crate::run::RunError;
+use crate::run::{Progress, RunError, is_cancelled};
 use hjbridge_hjb::{Faces, Generator, HjbError, LinearError, LinearSolverChoice, Space};
 use std::sync::Arc;
 
@@ -24,8 +24,27 @@ const GAMMA: f64 = 1.0 - std::f64::consts::FRAC_1_SQRT_2;
 /// e(0, .) at the nodes. `optimal` holds U* at t_0, ..., t_{N-1} and `terminal` at T.
 ///
 /// # Errors
-/// A control that is not finite; a linear system that cannot be solved.
-pub(super) fn loss(problem: &Problem, sweep: &Sweep, optimal: &[Arc<GridSlice>], terminal: &[f64]) -> Result<Vec<f64>, RunError> {
+/// A control that is not finite; a linear system that cannot be solved; the user's wish to end.
+pub(super) fn loss(
+    problem: &Problem,
+    sweep: &Sweep,
+    optimal: &[Arc<GridSlice>],
+    terminal: &[f64],
+    progress: &dyn Progress,
+) -> Result<Vec<f64>, RunError> {
+    progress.begin(&format!("loss N = {}", sweep.steps), sweep.steps as u64);
+    let lost = backward(problem, sweep, optimal, terminal, progress);
+    progress.end();
+    lost
+}
+
+fn backward(
+    problem: &Problem,
+    sweep: &Sweep,
+    optimal: &[Arc<GridSlice>],
+    terminal: &[f64],
+    progress: &dyn Progress,
+) -> Result<Vec<f64>, RunError> {
     let (grid, model) = (&problem.grid, &problem.model);
     let (n, d, horizon) = (grid.len(), grid.dim(), model.schedule().horizon());
     let points = grid.points();
@@ -39,6 +58,10 @@ pub(super) fn loss(problem: &Problem, sweep: &Sweep, optimal: &[Arc<GridSlice>],
     let (mut e, mut source) = (vec![0.0; n], vec![0.0; n]);
     let (mut first, mut second, mut right) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
     for k in (0..sweep.steps).rev() {
+        if is_cancelled(progress) {
+            return Err(RunError::Cancelled);
+        }
+        progress.advance((sweep.steps - k) as u64);
         let t = sweep.times[k];
         let end = sweep.times.get(k + 1).copied().unwrap_or(horizon);
         let clock = model.schedule().integral(t, end);

@@ -20,7 +20,7 @@ use super::subdivide::subdivided;
 use super::sweep::Sweep;
 use crate::problem::Problem;
 use crate::problem::spec::StopSpec;
-use crate::run::{Progress, RegionPoints, RunError, Silent, needs};
+use crate::run::{Part, Progress, RegionPoints, RunError, is_cancelled, needs};
 use hjbridge_model::{Axis, TensorGrid};
 use serde::Serialize;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl OwnErrors {
             (None, change) => change.unzip(),
         };
         progress.begin(&format!("own errors, N = {}", sweep.steps), 1);
-        let coarser = on_coarser_grids(problem, sweep, nodes);
+        let coarser = on_coarser_grids(problem, sweep, nodes, &Part(progress));
         progress.end();
         if let Some([first, second, doubled]) = coarser? {
             value.add_space(first.0, second.0);
@@ -182,7 +182,10 @@ fn refined(problem: &Problem, own: &OwnErrors, steps: &[usize]) -> Result<(Probl
         return Err(format!("{done} would be the work of {work:.1e} node-steps on a line, more than {MOST_NODE_STEPS:.0e}"));
     }
     let hjb_steps = common_steps(finer.file.time_steps, steps);
-    needs::check(&finer.grid, Some(hjb_steps), needs::bridge(&finer, hjb_steps, steps)).map_err(|e| format!("{done}: {e}"))?;
+    // beside the run that is there, in case this one is not finished
+    let beside = needs::bridge(problem, common_steps(problem.file.time_steps, steps), steps);
+    needs::check(&finer.grid, Some(hjb_steps), needs::bridge(&finer, hjb_steps, steps) + beside)
+        .map_err(|e| format!("{done}: {e}"))?;
     Ok((finer, format!("{part} error: {done}")))
 }
 
@@ -193,8 +196,8 @@ fn refined(problem: &Problem, own: &OwnErrors, steps: &[usize]) -> Result<(Probl
 /// As [`bridge`](super::bridge()).
 pub fn bridge_refined(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Result<(Problem, BridgeRun), RunError> {
     let (mut problem, mut done) = (problem.clone(), Vec::new());
+    let mut run = bridge(&problem, steps, progress)?;
     loop {
-        let mut run = bridge(&problem, steps, progress)?;
         let ratio = |o: &OwnErrors| o.value.ratio_to_time_error.max(o.control.ratio_to_time_error);
         let size = run.report.objective.iter().fold(1.0, |m: f64, j| m.max(j.abs()));
         let counts = |o: &&OwnErrors| !o.small() && o.value.total.max(o.control.total) > NEGLIGIBLE * size;
@@ -208,8 +211,19 @@ pub fn bridge_refined(problem: &Problem, steps: &[usize], progress: &dyn Progres
         };
         match next {
             Ok((finer, what)) if done.len() < ROUNDS => {
-                problem = finer;
-                done.push(what);
+                let failure = match bridge(&finer, steps, progress) {
+                    Ok(BridgeRun { failure: Some(e), .. }) | Err(e) => e,
+                    Ok(finer_run) => {
+                        (problem, run) = (finer, finer_run);
+                        done.push(what);
+                        continue;
+                    }
+                };
+                // the run before it is whole
+                run.report.own_errors_notes.push(format!("not refined for the {what}: {failure}"));
+                run.failure = is_cancelled(progress).then_some(RunError::Cancelled);
+                run.report.refinements = done;
+                return Ok((problem, run));
             }
             other => {
                 let why = other.err().unwrap_or_else(|| format!("{ROUNDS} refinements were made"));
@@ -223,7 +237,12 @@ pub fn bridge_refined(problem: &Problem, steps: &[usize], progress: &dyn Progres
 
 /// Changes of V and of u from the grid to half of its nodes, from there to a quarter, and from doubled quadrature nodes on the half
 /// grid; `None` where the grid is too small for that.
-fn on_coarser_grids(problem: &Problem, sweep: &Sweep, quadrature: usize) -> Result<Option<[(f64, f64); 3]>, RunError> {
+fn on_coarser_grids(
+    problem: &Problem,
+    sweep: &Sweep,
+    quadrature: usize,
+    progress: &dyn Progress,
+) -> Result<Option<[(f64, f64); 3]>, RunError> {
     let half = thinned(&problem.grid).map(Arc::new);
     let quarter = half.as_ref().and_then(|g| thinned(g)).map(Arc::new);
     let (Some(half), Some(quarter)) = (half, quarter) else { return Ok(None) };
@@ -231,7 +250,7 @@ fn on_coarser_grids(problem: &Problem, sweep: &Sweep, quadrature: usize) -> Resu
         let mut coarse = problem.clone();
         coarse.grid = grid.clone();
         coarse.file.pift.quadrature_nodes = Some(quadrature);
-        Sweep::run(&coarse, sweep.steps, &Silent)
+        Sweep::run(&coarse, sweep.steps, progress)
     };
     let at_half = on(&half, quadrature)?;
     Ok(Some([

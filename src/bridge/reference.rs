@@ -144,7 +144,8 @@ impl Reference {
         let (mut values, mut controls) = (vec![Vec::new(); levels], vec![Vec::new(); levels]);
         let params = hjbridge_hjb::HjbParams { steps: 2 * self.steps, ..hjb_params(problem, 2 * self.steps) };
         progress.begin("HJB, half the spacing", 2 * self.steps as u64);
-        let outcome = HjbSolver::new(&problem.model, fine.clone(), params)?.solve_observed(&mut |view| {
+        let solver = HjbSolver::new(&problem.model, fine.clone(), params)?.with_interrupt(progress.interrupt());
+        let outcome = solver.solve_observed(&mut |view| {
             progress.advance((2 * self.steps - view.step) as u64);
             if view.step % 2 == 0 {
                 let mut score = PointBlock::zeros(d, n);

@@ -3,19 +3,19 @@
 use super::chain_law::chain_law;
 use super::final_law::Targets;
 use super::in_sde::loss;
-use super::leading::predict;
+use super::leading::{compare, predict};
 use super::order::RichardsonTable;
 use super::own_errors::OwnErrors;
 use super::reference::{Reference, common_steps};
 use super::report::{BridgeReport, ErrorsByTime};
-use super::slices::{GridSlice, Slices};
+use super::slices::Slices;
 use super::sweep::Sweep;
 use crate::problem::Problem;
 use crate::run::{
-    Progress, RegionPoints, RunError, SliceError, SolveReport, SolveRun, initial_mean, needs, solve, terminal_control, worst,
+    Progress, RegionPoints, RunError, SliceError, SolveReport, SolveRun, initial_mean, is_cancelled, needs, solve,
+    terminal_control, worst,
 };
 use hjbridge_pift::{PiFtError, PiFtInfo};
-use std::sync::Arc;
 
 /// Report, HJB solution, and what figures need.
 pub struct BridgeRun {
@@ -61,7 +61,7 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
     }
     let reference = Reference::new(problem, hjb, hjb_steps, progress);
     let region = RegionPoints::new(&problem.grid, &problem.compare_on)?;
-    let targets = match Targets::new(problem, &reference) {
+    let targets = match Targets::new(problem, &reference, progress) {
         Ok(targets) => Some(targets),
         Err(e) => {
             report.final_law_missing = Some(format!("the continuous final law: {e}"));
@@ -93,9 +93,10 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
         let hjb = sweep.errors(&region, |t| reference.hjb_slice(problem, &region, t))?;
         let optimal = slices.at(&sweep.times)?;
         let slice = |t| slices.on(&region, t);
-        let errors = match (&leading, &mut report.leading_error) {
-            (Some(leading), Some(section)) => section.add(leading, &sweep, &region, &problem.grid, slice)?,
-            _ => sweep.errors(&region, slice)?,
+        let compared = leading.as_ref().map(|l| compare(l, &sweep, &region, &problem.grid, slice)).transpose()?;
+        let errors = match &compared {
+            Some(compared) => compared.iter().map(|c| c.measured.clone()).collect(),
+            None => sweep.errors(&region, slice)?,
         };
         let value = |e: &[SliceError]| worst(&problem.grid, e.iter().map(|e| (e.t, e.value)));
         // a step without noise has no control to compare
@@ -108,7 +109,18 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
                 Some(RunError::Unsupported(format!("N = {n}: the chain has no step with noise, so there is nothing to control")));
             break;
         };
-        match OwnErrors::of(problem, &sweep, &reference, (worst_value.error, worst_control.error), progress) {
+        let own = OwnErrors::of(problem, &sweep, &reference, (worst_value.error, worst_control.error), progress);
+        let lost = report.suboptimality_missing.is_none().then(|| loss(problem, &sweep, &optimal, &terminal, progress));
+        let law = report.final_law.is_some().then(|| chain_law(problem, &sweep, progress));
+        // an N of which a part is not there is left out as a whole
+        if is_cancelled(progress) {
+            failure = Some(RunError::Cancelled);
+            break;
+        }
+        if let (Some(section), Some(compared)) = (&mut report.leading_error, compared) {
+            section.add(&sweep, compared);
+        }
+        match own {
             Ok(own) => {
                 if own.value.spatial.is_none() {
                     report
@@ -135,11 +147,13 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
         report.iterations.push(sweep.info.max_iterations());
         report.objective.push(initial_mean(problem, &sweep.values[0]));
         report.seconds.push(sweep.seconds);
-        add_loss(problem, &mut report, &sweep, &optimal, &terminal);
-        if let (Some(law), Some(targets)) = (&mut report.final_law, &targets) {
-            match chain_law(problem, &sweep) {
+        if let Some(lost) = lost {
+            add_loss(problem, &mut report, n, lost);
+        }
+        if let (Some(section), Some(targets), Some(law)) = (&mut report.final_law, &targets, law) {
+            match law {
                 Ok((chain, mass_defect)) => {
-                    law.add(problem, targets, &chain, mass_defect);
+                    section.add(problem, targets, &chain, mass_defect);
                     chain_density = Some(chain.density);
                 }
                 // a box too short for the law, or a grid too small, loses no other result
@@ -173,18 +187,15 @@ pub fn bridge(problem: &Problem, steps: &[usize], progress: &dyn Progress) -> Re
 }
 
 /// The objective of the policy in continuous time. What goes wrong here loses no other result.
-fn add_loss(problem: &Problem, report: &mut BridgeReport, sweep: &Sweep, optimal: &[Arc<GridSlice>], terminal: &[f64]) {
-    if report.suboptimality_missing.is_some() {
-        return;
-    }
-    match loss(problem, sweep, optimal, terminal) {
+fn add_loss(problem: &Problem, report: &mut BridgeReport, steps: usize, lost: Result<Vec<f64>, RunError>) {
+    match lost {
         Ok(e) => {
             let lost = initial_mean(problem, &e);
             report.suboptimality.push(lost);
             report.objective_in_sde.extend(report.objective_reference.map(|best| best - lost));
         }
         Err(e) => {
-            report.suboptimality_missing = Some(format!("N = {}: {e}", sweep.steps));
+            report.suboptimality_missing = Some(format!("N = {steps}: {e}"));
             (report.suboptimality, report.objective_in_sde) = (Vec::new(), Vec::new());
         }
     }

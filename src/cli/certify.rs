@@ -86,11 +86,12 @@ fn chosen<P: Subject>(session: &Session<P>, args: &CertifyArgs) -> CertifyOption
 
 fn finish<P: Subject>(
     session: &Session<P>,
-    run: CertifyRun,
+    mut run: CertifyRun,
     place: Option<(&draw_certify::Place<'_>, &Path)>,
 ) -> Result<(), RunError> {
     session.claim()?;
     let mut report = session.report();
+    let failure = run.failure.take();
     if let Some((place, path)) = place {
         draw_certify::write(place, &run, &path.join(CERTIFY))?;
         session.add_figures(&mut report, draw_certify::figures(place, &run, path));
@@ -98,7 +99,7 @@ fn finish<P: Subject>(
     let mut summary = session.heading();
     summary.extend(lines(&run.report));
     report.certify = Some(run.report);
-    session.finish(report, None, &summary)
+    session.finish(report, failure, &summary)
 }
 
 /// The summary.
@@ -121,6 +122,9 @@ fn lines(r: &CertifyReport) -> Vec<String> {
         ));
     }
     lines.extend(r.notes.iter().map(|note| format!("  note: {note}")));
+    if !r.missing.is_empty() {
+        lines.push(format!("  ended by the user without: {}", r.missing.join(", ")));
+    }
     lines
 }
 

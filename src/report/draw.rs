@@ -117,8 +117,15 @@ pub fn profiles<'f>(problem: &Problem, slices: &Slices<'f>, exact: Option<&dyn C
             .zip(&exact)
             .map(|((&k, label), exact)| Profile { label, numerical: &field(k)[range.clone()], exact })
             .collect();
-        let figure =
-            Profiles { title, x_label: &label, y_label, residual_label: "numerical − exact", nodes, profiles: &profiles };
+        let figure = Profiles {
+            title,
+            x_label: &label,
+            y_label,
+            reference_label: "closed form",
+            residual_label: "numerical − exact",
+            nodes,
+            profiles: &profiles,
+        };
         drawn.push(save(&figure, directory, stem)?);
     }
     Ok(drawn)

@@ -84,6 +84,7 @@ pub fn figures(place: &Place<'_>, run: &CertifyRun, directory: &Path) -> Result<
                 title: "What the policy loses from each state",
                 x_label: &place.labels[0],
                 y_label: "|V − J|",
+                reference_label: "",
                 residual_label: "",
                 nodes,
                 profiles: &profiles,

@@ -103,8 +103,8 @@ fn line(problem: &ControlledProblem, slices: &Slices<'_>, directory: &Path) -> D
             .zip(&exact)
             .map(|((label, numerical), exact)| Profile { label, numerical, exact })
             .collect();
-        let residual_label = "numerical − known";
-        let figure = Profiles { title, x_label: &label, y_label, residual_label, nodes, profiles: &profiles };
+        let (reference_label, residual_label) = ("known solution", "numerical − known");
+        let figure = Profiles { title, x_label: &label, y_label, reference_label, residual_label, nodes, profiles: &profiles };
         save(&figure, directory, stem).map(|info| drawn.push(info))
     };
     let place = if problem.is_stationary() { "(x)" } else { "(t,x)" };

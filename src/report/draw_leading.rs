@@ -42,6 +42,7 @@ pub fn figures(problem: &Problem, report: &BridgeReport, directory: &Path) -> Re
             title: &title,
             x_label: &x_label,
             y_label,
+            reference_label: "",
             residual_label: "difference",
             nodes: &profile.y,
             profiles: &[

@@ -48,5 +48,5 @@ pub use sweep::{ExactPoint, PiFtPoint, SweepReport, SweepRow, SweepRun, sweep, s
 
 pub(crate) use norms::{RegionPoints, RegionSlice, worst};
 pub(crate) use pift::{ddpm_params, pift_params, terminal_control};
-pub(crate) use progress::is_cancelled;
+pub(crate) use progress::{Part, is_cancelled};
 pub(crate) use rollout::{Maximised, initial_law_name};

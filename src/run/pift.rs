@@ -12,6 +12,7 @@ use hjbridge_pift::{
     StepInfo, Storage, TimeGrid, VarianceRule,
 };
 use serde::Serialize;
+use std::sync::atomic::AtomicBool;
 
 /// The three values that bracket each other: J(any control) <= V of the mean shift <= V of the soft Bellman equation.
 #[derive(Clone, Debug, Serialize)]
@@ -390,11 +391,16 @@ pub(crate) struct ChainOutcome {
 
 /// PI-FT with N = `steps` for a constant KL weight, by the plain iteration where it contracts, and the reward of its policy: that
 /// policy in the place of the pre-trained score, with no update, has E r(Y_N) for a value. Nothing is simulated.
-pub(crate) fn chain_outcome(problem: &Problem, steps: usize, threads: usize) -> Result<ChainOutcome, RunError> {
+pub(crate) fn chain_outcome(
+    problem: &Problem,
+    steps: usize,
+    threads: usize,
+    interrupt: Option<&AtomicBool>,
+) -> Result<ChainOutcome, RunError> {
     let beta = problem.model.kl_weight().as_constant().unwrap_or(f64::NAN);
     let ddpm = Ddpm::new(&problem.model, ddpm_params(problem, steps))?;
     let params = PiFtParams { bellman: BellmanKind::MeanShift, threads, ..pift_params(problem, false) };
-    let solution = PiFt::new(&ddpm, problem.grid.clone(), params.clone())?.solve()?;
+    let solution = PiFt::new(&ddpm, problem.grid.clone(), params.clone())?.with_interrupt(interrupt).solve()?;
     let policy = solution.feedback(Interpolation::Cubic, params.extrapolation)?;
     let schedule = problem.model.schedule();
     let controlled = Ddpm::from_parts(
@@ -409,7 +415,7 @@ pub(crate) fn chain_outcome(problem: &Problem, steps: usize, threads: usize) -> 
         },
     )?;
     let params = PiFtParams { rule: InnerRule::Fixed(0), storage: Storage::Ends, ..params };
-    let earned = PiFt::new(&controlled, problem.grid.clone(), params)?.solve()?;
+    let earned = PiFt::new(&controlled, problem.grid.clone(), params)?.with_interrupt(interrupt).solve()?;
     let objective = initial_mean(problem, solution.initial_value());
     let reward = initial_mean(problem, earned.initial_value());
     Ok(ChainOutcome {

@@ -1,8 +1,7 @@
 //! `sweep`: one fine-tuning problem at several constant KL weights; what reward is bought for which divergence.
 
 use super::pift::{ChainOutcome, chain_outcome};
-use super::progress::Part;
-use super::{Progress, RolloutOptions, RunError, Silent, initial_law_name, initial_mean, is_cancelled, needs, rollout, solve};
+use super::{Part, Progress, RolloutOptions, RunError, initial_law_name, initial_mean, is_cancelled, needs, rollout, solve};
 use crate::problem::spec::KlWeightSpec;
 use crate::problem::{Problem, ProblemError};
 use hjbridge_model::exact::closed_form;
@@ -12,6 +11,7 @@ use hjbridge_rollout::{Ranks, ranks::RanksError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// What is known at one weight. A line of `sweep.csv` has these columns by their names; absent values are empty.
@@ -198,6 +198,10 @@ pub fn sweep(
             break;
         }
         let row: Result<SweepRow, String> = row(problem, threads, progress).map_err(|e| e.to_string());
+        // what is left of a row is none
+        if is_cancelled(progress) {
+            break;
+        }
         progress.advance((i + 1) as u64);
         progress.note(&residuals(weight(problem), &row));
         own.push((i, row));
@@ -222,7 +226,7 @@ pub fn sweep(
     let curve = if first_rank { curve(problems)? } else { Vec::new() };
     let report = SweepReport {
         rows,
-        pift_curve: if first_rank && !is_cancelled(progress) { pift_curve(problems) } else { Vec::new() },
+        pift_curve: if first_rank && !is_cancelled(progress) { pift_curve(problems, progress.interrupt()) } else { Vec::new() },
         failures,
         nodes: first.grid.shape().to_vec(),
         steps: first.file.time_steps,
@@ -257,11 +261,11 @@ fn row(problem: &Problem, threads: Option<usize>, progress: &dyn Progress) -> Re
         return Err(failure);
     }
     let options = RolloutOptions { threads, ..RolloutOptions::default() };
-    let run = rollout(problem, &solved, &options, &Silent)?;
+    let run = rollout(problem, &solved, &options, &Part(progress))?;
     let (beta, r) = (weight(problem), &run.report);
     let exact = exact_point(problem, beta)?;
     let e = &r.estimates;
-    let chain = chain_outcome(problem, problem.file.time_steps, 0);
+    let chain = chain_outcome(problem, problem.file.time_steps, 0, progress.interrupt());
     let of = |f: &dyn Fn(&ChainOutcome) -> f64| chain.as_ref().ok().map(f);
     Ok(SweepRow {
         kl_weight: beta,
@@ -341,7 +345,7 @@ fn curve(problems: &[Problem]) -> Result<Vec<ExactPoint>, RunError> {
 }
 
 /// PI-FT between the smallest and the largest weight, on a line.
-fn pift_curve(problems: &[Problem]) -> Vec<PiFtPoint> {
+fn pift_curve(problems: &[Problem], interrupt: Option<&AtomicBool>) -> Vec<PiFtPoint> {
     let (Some(first), Some(last)) = (problems.first(), problems.last()) else { return Vec::new() };
     if first.dim() != 1 || problems.len() < 2 || first.network.is_some() {
         return Vec::new();
@@ -353,7 +357,7 @@ fn pift_curve(problems: &[Problem]) -> Vec<PiFtPoint> {
         let kl = KlWeight::constant(beta).ok()?;
         let model = FineTuning::new(m.schedule().clone(), m.prior().clone(), m.reward().clone(), kl, m.initial()).ok()?;
         // a line is too short for two threads: the weights are shared out instead
-        let chain = chain_outcome(&Problem { model, ..first.clone() }, first.file.time_steps, 1).ok()?;
+        let chain = chain_outcome(&Problem { model, ..first.clone() }, first.file.time_steps, 1, interrupt).ok()?;
         let ChainOutcome { iterations, contraction, rho, reward, kl, .. } = chain;
         Some(PiFtPoint { kl_weight: beta, iterations, contraction, rho, reward, kl })
     };

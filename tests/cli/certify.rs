@@ -1,6 +1,7 @@
 //! `certify`: the program's own solutions and networks as policies, and where its files go.
 
 use crate::desk::{Desk, edit, mixture, names, number, plane, root, shipped};
+use hjbridge::report::NpzFile;
 use serde_json::json;
 
 #[test]
@@ -8,7 +9,7 @@ fn solutions_of_solve_and_of_pift_are_policies() {
     let desk = Desk::new();
     let problem = edit(&mixture(), json!({"scheme": null, "grid": {"nodes": [201]}, "time_steps": 128}));
     let solved = desk.run("solve", &problem, &[]).good("solve");
-    let flags = ["--paths", "2000", "--steps", "64"];
+    let flags = ["--paths", "2000", "--steps", "64", "--force"];
     let certify = |policy: &str| {
         let args = ["certify", "problem.json", policy, "--force"].iter().chain(&flags).copied().collect::<Vec<_>>();
         desk.plain(&args).good("certify")
@@ -54,6 +55,34 @@ fn a_network_that_is_the_pretrained_model_gains_nothing() {
     let report = run.report();
     assert!(number(&report, "/certify/starts/0/reached").abs() < 1e-3, "{}", run.stdout);
     assert!(run.stdout.contains("network of"), "{}", run.stdout);
+}
+
+#[test]
+fn a_table_of_the_change_is_told_from_one_of_the_control() {
+    let desk = Desk::new();
+    let problem = edit(&mixture(), json!({"scheme": null, "grid": {"nodes": [201]}, "time_steps": 64}));
+    let solution = desk.run("solve", &problem, &[]).good("solve").solution();
+    // U - s = V_y/beta
+    let (y, n) = (&solution.axes[0], solution.axes[0].len());
+    let beta = number(&problem, "/kl_weight");
+    let change: Vec<f64> = (0..solution.time.len())
+        .flat_map(|k| {
+            let v = solution.value_at(k);
+            let slope = move |j: usize| {
+                let (a, b) = (j.saturating_sub(1), (j + 1).min(n - 1));
+                (v[b] - v[a]) / (y[b] - y[a]) / beta
+            };
+            (0..n).map(slope).collect::<Vec<f64>>()
+        })
+        .collect();
+    let mut table = NpzFile::new();
+    table.array("axis0", &[n], y).unwrap();
+    table.array("time", &[solution.time.len()], &solution.time).unwrap();
+    table.array("control", &[solution.time.len(), n], &change).unwrap();
+    table.write(&desk.path().join("change.npz")).unwrap();
+    let run = desk.run("certify", &problem, &["change.npz", "--paths", "2000", "--steps", "64"]);
+    assert!([0, 2].contains(&run.code), "{}", run.stderr);
+    assert!(format!("{}{}", run.stdout, run.stderr).contains("taken for the change U - s"), "{} {}", run.stdout, run.stderr);
 }
 
 #[test]

@@ -68,7 +68,10 @@ fn a_finished_run_is_replaced_only_by_force() {
 /// Start `command`, end it by `signal_name` once it is `under_way`.
 fn ended(desk: &Desk, problem: &Value, command: &str, signal_name: &str, under_way: impl Fn(&Path) -> bool) -> Outcome {
     desk.file("problem.json", problem.to_string());
-    let child = desk.program(&[command, "problem.json", "--out", "out"]).spawn().unwrap();
+    let mut words = command.split(' ');
+    let mut args = vec![words.next().unwrap(), "problem.json", "--out", "out"];
+    args.extend(words);
+    let child = desk.program(&args).spawn().unwrap();
     let out = desk.path().join("out");
     // the program is ready to be interrupted once it catches the signal (Linux tells; elsewhere a while must do)
     let status = format!("/proc/{}/status", child.id());
@@ -121,6 +124,21 @@ fn an_interrupted_run_keeps_what_it_has_finished() {
         assert!(s.time.len() >= 2 && *s.time.last().unwrap() == 2.0, "{command}: {:?}", s.time);
         assert!(names(&run.out).iter().all(|n| !n.starts_with('.')), "{command}");
     }
+}
+
+#[test]
+fn an_interrupted_certificate_is_marked() {
+    let desk = Desk::new();
+    let problem = edit(&mixture(), json!({"paths": 1000}));
+    desk.run("solve", &problem, &[]).good("solve");
+    std::fs::rename(desk.path().join("out/solution.npz"), desk.path().join("policy.npz")).unwrap();
+    let run = ended(&desk, &problem, "certify policy.npz --force --paths 500000000", "INT", |_| true);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let report = run.report();
+    assert_eq!(report["complete"], false);
+    let missing = report["certify"]["missing"].as_array().unwrap();
+    assert!(missing.contains(&json!("J along paths")), "{missing:?}");
+    assert!(run.stdout.contains("ended by the user without"), "{}", run.stdout);
 }
 
 /// Bytes that `check` foretells for `command`.

@@ -5,8 +5,10 @@
 use hjbridge::model::network::{Network, NetworkParams};
 use hjbridge::model::{Formula, PointBlock};
 use hjbridge::problem::{AnyProblemFile, ControlledProblem, Problem, ProblemError, ProblemFile, SampledProblem};
+use hjbridge::report::NpzFile;
 use hjbridge::rollout::RunState;
 use hjbridge::rollout::reduce::SummaryReducer;
+use hjbridge::run::{Policy, PolicySite};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -159,6 +161,24 @@ fn with_data(bytes: &[u8]) -> Result<(), ProblemError> {
     Problem::resolve(ProblemFile::parse(&problem.to_string(), Path::new("p.json")).unwrap(), desk.path()).map(|_| ())
 }
 
+/// The bytes of a table of five nodes at two times.
+fn small_table() -> &'static [u8] {
+    static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let desk = tempfile::tempdir().unwrap();
+        let path = desk.path().join("policy.npz");
+        let mut npz = NpzFile::new();
+        npz.array("axis0", &[5], &[-2.0, -1.0, 0.0, 1.0, 2.0]).unwrap();
+        npz.array("time", &[2], &[0.0, 2.0]).unwrap();
+        npz.array("control", &[2, 5], &[0.5; 10]).unwrap();
+        npz.write(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let site = PolicySite { dim: 1, control_dim: 1, horizon: 2.0, schedule: None, bounded: false };
+        assert!(Policy::from_npz(&bytes, site).is_ok());
+        bytes
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -169,6 +189,21 @@ proptest! {
         all.extend(bytes);
         if let Err(e) = with_data(&all) {
             prop_assert!(!e.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_bytes_as_a_table(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6), cut in 0..40usize) {
+        let mut bytes = small_table().to_vec();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(bytes.len() - cut);
+        let site = PolicySite { dim: 1, control_dim: 1, horizon: 2.0, schedule: None, bounded: false };
+        match Policy::from_npz(&bytes, site) {
+            Ok(policy) => prop_assert!(policy.check(site).is_ok()),
+            Err(e) => prop_assert!(!e.to_string().is_empty()),
         }
     }
 

@@ -321,6 +321,23 @@ fn commands_take_it_like_the_safetensors_file() {
 }
 
 #[test]
+fn as_a_policy_it_is_worth_what_the_safetensors_file_is() {
+    let desk = Desk::new();
+    let problem = problem("pretrained/old_faithful.safetensors");
+    let [a, b] = ["onnx", "safetensors"].map(|kind| {
+        let policy = root().join("data/pretrained/old_faithful").with_extension(kind);
+        let run = desk.run("certify", &problem, &[policy.to_str().unwrap(), "--paths", "512", "--steps", "16"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{kind}");
+        let report = run.report();
+        assert_eq!(report["certify"]["policy"]["kind"], "network");
+        ["computed/value", "simulated/objective/mean"].map(|part| number(&report, &format!("/certify/starts/0/{part}")))
+    });
+    for (a, b) in a.iter().zip(b) {
+        assert!((a - b).abs() < 1e-4 * b.abs().max(1.0), "{a} {b}");
+    }
+}
+
+#[test]
 fn the_command_line_says_what_does_not_fit() {
     let desk = Desk::new();
     let silent = desk.file("silent.onnx", linear(&[Free, Fixed(2)]).bytes());

@@ -12,6 +12,7 @@ use crate::coefficients::NodeCoefficients;
 use crate::error::{HjbError, LinearError};
 use crate::faces::{Face, Faces};
 use crate::generator::Generator;
+use crate::interrupt::Interrupt;
 use crate::linear::LinearSolverChoice;
 use crate::monotonicity::Monotonicity;
 use crate::params::{check_memory, workspace_bytes};
@@ -25,6 +26,7 @@ use hjbridge_model::grid::TensorGrid;
 use hjbridge_model::{ControlledDiffusion, Feedback, PointsMut};
 use serde::Serialize;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Parameters of [`FokkerPlanck`].
@@ -153,6 +155,7 @@ pub struct FokkerPlanck<'a> {
     feedback: &'a dyn Feedback,
     grid: Arc<TensorGrid>,
     params: FokkerPlanckParams,
+    interrupt: Interrupt<'a>,
 }
 
 impl<'a> FokkerPlanck<'a> {
@@ -170,7 +173,14 @@ impl<'a> FokkerPlanck<'a> {
         check_model(model, &grid)?;
         HjbError::check_shape("feedback dim", feedback.dim(), model.dim())?;
         HjbError::check_shape("feedback control_dim", feedback.control_dim(), model.control_dim())?;
-        Ok(FokkerPlanck { model, feedback, grid: params.boundary.mark(grid), params })
+        let interrupt = Interrupt::default();
+        Ok(FokkerPlanck { model, feedback, grid: params.boundary.mark(grid), params, interrupt })
+    }
+
+    /// Stop with [`HjbError::Interrupted`] once this flag is set; it is read at every stage.
+    pub fn with_interrupt(mut self, flag: Option<&'a AtomicBool>) -> Self {
+        self.interrupt = Interrupt(flag);
+        self
     }
 
     /// Evolve the initial masses of the nodes (finite; normally non-negative with sum 1) from t = 0 to T.
@@ -220,6 +230,7 @@ impl<'a> FokkerPlanck<'a> {
         for stage in p.time.stages(h, p.steps) {
             // N h may miss T by a rounding
             let t = if stage.completes() == Some(p.steps) { self.model.horizon() } else { stage.elapsed(h) };
+            self.interrupt.check(t)?;
             if stage.explicit != 0.0 {
                 forward.adjoint.multiply(&mass, &mut slope);
             }

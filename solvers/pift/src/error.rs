@@ -15,10 +15,10 @@ pub enum PiFtError {
         /// What is allowed.
         allowed: String,
     },
-    /// The flag of [`crate::PiFt::with_interrupt`] was set.
+    /// The flag of [`crate::PiFt::with_interrupt`] was set, or whoever observed a law wanted its end.
     #[error("interrupted at step {step}")]
     Interrupted {
-        /// Step k of the chain that comes next; those above it are done.
+        /// Step k of the chain that comes next; those above it (of a law, below it) are done.
         step: usize,
     },
     /// An error of the model: a grid, an interpolant, a law.

@@ -17,6 +17,7 @@ use hjbridge_model::{Feedback, PointBlock, Points, TensorGrid, lanes::exp_in_pla
 use rayon::prelude::*;
 use serde::Serialize;
 use std::f64::consts::PI;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Target nodes that are worked on together.
@@ -99,6 +100,21 @@ impl ChainLaw {
         policy: ChainPolicy<'_>,
         params: ChainLawParams,
     ) -> Result<ChainLaw, PiFtError> {
+        Self::propagate_observed(ddpm, grid, log_density, policy, params, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The same; `observe` sees k before each step, and may end it with [`PiFtError::Interrupted`].
+    ///
+    /// # Errors
+    /// As [`ChainLaw::propagate`].
+    pub fn propagate_observed(
+        ddpm: &Ddpm<'_>,
+        grid: Arc<TensorGrid>,
+        log_density: &dyn Fn(Points<'_>, &mut [f64]),
+        policy: ChainPolicy<'_>,
+        params: ChainLawParams,
+        observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<ChainLaw, PiFtError> {
         check(ddpm, &grid, policy, params)?;
         let z = grid.axis(0).nodes();
         let weights = grid.axis(0).trapezoid_weights();
@@ -124,6 +140,9 @@ impl ChainLaw {
         let mut centers = PointBlock::zeros(1, z.len());
         let mut mass_at = vec![0.0; z.len()];
         for k in 0..ddpm.steps() {
+            if observe(k).is_break() {
+                return Err(PiFtError::Interrupted { step: k });
+            }
             let step = ddpm.at(k);
             match policy {
                 ChainPolicy::Feedback(u) => {

@@ -25,6 +25,7 @@ use hjbridge_model::quadrature::standard_normal_rule;
 use hjbridge_model::{Axis, PointBlock, TensorGrid};
 use rayon::prelude::*;
 use serde::Serialize;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Blocks of sources that are scattered at the same time. Fixed, so that sums do not depend on the number of threads.
@@ -77,6 +78,21 @@ impl GridLaw {
         policy: ChainPolicy<'_>,
         params: ChainLawParams,
     ) -> Result<GridLaw, PiFtError> {
+        Self::propagate_observed(ddpm, grid, initial, policy, params, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The same; `observe` sees k before each step, and may end it with [`PiFtError::Interrupted`].
+    ///
+    /// # Errors
+    /// As [`GridLaw::propagate`].
+    pub fn propagate_observed(
+        ddpm: &Ddpm<'_>,
+        grid: Arc<TensorGrid>,
+        initial: &[f64],
+        policy: ChainPolicy<'_>,
+        params: ChainLawParams,
+        observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<GridLaw, PiFtError> {
         let axes = check(ddpm, &grid, initial, policy, params)?;
         let (d, n) = (grid.dim(), grid.len());
         let points = if d == 3 { 6 } else { MOST };
@@ -98,6 +114,9 @@ impl GridLaw {
         let mut spread = vec![0.0; n];
         let mut moved = 0.0;
         for k in 0..ddpm.steps() {
+            if observe(k).is_break() {
+                return Err(PiFtError::Interrupted { step: k });
+            }
             let step = ddpm.at(k);
             match policy {
                 ChainPolicy::Pretrained | ChainPolicy::Shifts(_) => step.mean(nodes.as_points(), centers.as_mut()),

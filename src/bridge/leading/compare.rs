@@ -10,6 +10,7 @@ use crate::run::{Progress, RegionPoints, RegionSlice, RunError, SliceError, ddpm
 use hjbridge_model::{PointBlock, TensorGrid};
 use rayon::prelude::*;
 use serde::Serialize;
+use std::sync::atomic::AtomicBool;
 
 /// Section `leading_error` of the bridge's report. Arrays have one entry for each N finished; all errors are sup over the comparison
 /// box and all t_k < T with noise.
@@ -74,7 +75,7 @@ pub(in crate::bridge) fn predict(
 ) -> Option<LeadingError> {
     let start = std::time::Instant::now();
     progress.begin("leading error", 1);
-    let predicted = leading_error(problem, slices);
+    let predicted = leading_error(problem, slices, progress.interrupt());
     progress.end();
     match predicted {
         Ok(leading) => {
@@ -89,7 +90,7 @@ pub(in crate::bridge) fn predict(
     }
 }
 
-fn leading_error(problem: &Problem, slices: &mut Slices<'_>) -> Result<LeadingError, RunError> {
+fn leading_error(problem: &Problem, slices: &mut Slices<'_>, interrupt: Option<&AtomicBool>) -> Result<LeadingError, RunError> {
     if let Some(m @ 0..=1) = problem.file.pift.iterations {
         let why = match m {
             0 => "without inner iterations the chain is the pre-trained one, at a distance that does not fall with h",
@@ -116,49 +117,53 @@ fn leading_error(problem: &Problem, slices: &mut Slices<'_>) -> Result<LeadingEr
         control: &control,
         exact_score: problem.network.is_none(),
         levels,
+        interrupt,
     })
 }
 
 /// Of one t_k.
-struct Compared {
-    measured: SliceError,
+pub(in crate::bridge) struct Compared {
+    pub measured: SliceError,
     corrected: SliceError,
     predicted: (f64, f64),
     profile: Option<Profile>,
 }
 
-impl LeadingErrorReport {
-    /// Take the sweep in: its errors against `reference` are returned, as by [`Sweep::errors`], and compared.
-    pub(in crate::bridge) fn add(
-        &mut self,
-        leading: &LeadingError,
-        sweep: &Sweep,
-        region: &RegionPoints,
-        grid: &TensorGrid,
-        reference: impl Fn(f64) -> Result<RegionSlice, RunError> + Sync,
-    ) -> Result<Vec<SliceError>, RunError> {
-        let h = leading.horizon() / sweep.steps as f64;
-        let compared = (0..sweep.times.len()).into_par_iter().map(|k| {
-            let (t, value, control) = (sweep.times[k], &sweep.values[k], &sweep.controls[k]);
-            let mut reference = reference(t)?;
-            let measured = region.errors(&reference, t, value, control);
-            let (w, c) = leading.at(t)?;
-            let shift = region.restrict(&w, &c);
-            let size = |j: usize| (0..grid.dim()).map(|i| shift.control.coord(i)[j].powi(2)).sum::<f64>().sqrt();
-            let predicted = (h * region.largest_of(|j| shift.value[j].abs()), h * region.largest_of(size));
-            let profile = (k == 0 && grid.dim() == 1).then(|| Profile {
-                steps: sweep.steps,
-                y: region.points.coord(0).to_vec(),
-                value_measured: region.nodes.iter().zip(&reference.value).map(|(&i, v)| (value[i] - v) / h).collect(),
-                value_predicted: shift.value.clone(),
-                control_measured: region.nodes.iter().zip(reference.control.data()).map(|(&i, u)| (control[i] - u) / h).collect(),
-                control_predicted: shift.control.data().to_vec(),
-            });
-            reference.value.iter_mut().zip(&shift.value).for_each(|(v, w)| *v += h * w);
-            reference.control.data_mut().iter_mut().zip(shift.control.data()).for_each(|(u, c)| *u += h * c);
-            Ok(Compared { measured, corrected: region.errors(&reference, t, value, control), predicted, profile })
+/// The errors of a sweep against `reference` at every t_k, and against what is predicted.
+pub(in crate::bridge) fn compare(
+    leading: &LeadingError,
+    sweep: &Sweep,
+    region: &RegionPoints,
+    grid: &TensorGrid,
+    reference: impl Fn(f64) -> Result<RegionSlice, RunError> + Sync,
+) -> Result<Vec<Compared>, RunError> {
+    let h = leading.horizon() / sweep.steps as f64;
+    let compared = (0..sweep.times.len()).into_par_iter().map(|k| {
+        let (t, value, control) = (sweep.times[k], &sweep.values[k], &sweep.controls[k]);
+        let mut reference = reference(t)?;
+        let measured = region.errors(&reference, t, value, control);
+        let (w, c) = leading.at(t)?;
+        let shift = region.restrict(&w, &c);
+        let size = |j: usize| (0..grid.dim()).map(|i| shift.control.coord(i)[j].powi(2)).sum::<f64>().sqrt();
+        let predicted = (h * region.largest_of(|j| shift.value[j].abs()), h * region.largest_of(size));
+        let profile = (k == 0 && grid.dim() == 1).then(|| Profile {
+            steps: sweep.steps,
+            y: region.points.coord(0).to_vec(),
+            value_measured: region.nodes.iter().zip(&reference.value).map(|(&i, v)| (value[i] - v) / h).collect(),
+            value_predicted: shift.value.clone(),
+            control_measured: region.nodes.iter().zip(reference.control.data()).map(|(&i, u)| (control[i] - u) / h).collect(),
+            control_predicted: shift.control.data().to_vec(),
         });
-        let mut compared = compared.collect::<Result<Vec<Compared>, RunError>>()?;
+        reference.value.iter_mut().zip(&shift.value).for_each(|(v, w)| *v += h * w);
+        reference.control.data_mut().iter_mut().zip(shift.control.data()).for_each(|(u, c)| *u += h * c);
+        Ok(Compared { measured, corrected: region.errors(&reference, t, value, control), predicted, profile })
+    });
+    compared.collect()
+}
+
+impl LeadingErrorReport {
+    /// Take in what [`compare`] found of a sweep.
+    pub(in crate::bridge) fn add(&mut self, sweep: &Sweep, mut compared: Vec<Compared>) {
         let sup = |f: &dyn Fn(&Compared) -> f64, noisy: bool| {
             let of = compared.iter().zip(&sweep.noisy).filter(|(_, n)| **n || !noisy);
             of.map(|(c, _)| f(c)).fold(0.0, |m: f64, e| if e > m || e.is_nan() { e } else { m })
@@ -173,7 +178,6 @@ impl LeadingErrorReport {
         self.value_predicted_by_time.push(compared.iter().map(|c| c.predicted.0).collect());
         self.control_predicted_by_time.push(compared.iter().map(|c| c.predicted.1).collect());
         self.profile = compared.first_mut().and_then(|c| c.profile.take());
-        Ok(compared.into_iter().map(|c| c.measured).collect())
     }
 
     /// Orders of what is left, once all N are in.

@@ -21,8 +21,8 @@ mod compare;
 mod equation;
 mod source;
 
-pub(super) use compare::predict;
 pub use compare::{LeadingErrorReport, Profile};
+pub(super) use compare::{compare, predict};
 
 use crate::run::RunError;
 use equation::ErrorEquation;
@@ -33,6 +33,7 @@ use hjbridge_pift::{BellmanKind, DdpmParams};
 use rayon::prelude::*;
 use source::{Slice, Source};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// U* at the nodes at time t.
 pub type ControlAt<'a> = dyn Fn(f64) -> Result<PointBlock, RunError> + Sync + 'a;
@@ -54,6 +55,8 @@ pub struct LeadingErrorParams<'a> {
     pub exact_score: bool,
     /// Number of equal intervals of time, at least 4.
     pub levels: usize,
+    /// Ends the solver when set.
+    pub interrupt: Option<&'a AtomicBool>,
 }
 
 impl LeadingErrorParams<'_> {
@@ -106,7 +109,7 @@ impl LeadingError {
             output: Output::Times(times.clone()),
             ..SmoothParams::default()
         };
-        let (w, _) = SmoothSolver::new(&equation, grid.clone(), smooth)?.solve()?;
+        let (w, _) = SmoothSolver::new(&equation, grid.clone(), smooth)?.with_interrupt(params.interrupt).solve()?;
         let values = (0..=levels).map(|j| w.value(j).to_vec()).collect();
         let solution = ValueFunction::new(grid.clone(), grid.dim(), times, values, explicit)?;
         let like = CubicSpline::new(grid.clone(), &vec![0.0; grid.len()], Extrapolation::Linear)?;

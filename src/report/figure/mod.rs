@@ -12,7 +12,7 @@
 //! | [`Contraction`] | observed contraction per step against its bound |
 //! | [`Bounds`] | measured quantities against their bounds, on a logarithmic axis |
 //! | [`Paths`] | sample paths and quantile bands between the initial and the final law |
-//! | [`Profiles`] | a function at a few times against its closed form, with residuals |
+//! | [`Profiles`] | a function at a few times against a reference, with residuals |
 //! | [`PanelGrid`] | several quantities against one parameter, measured, exact and bounded |
 //! | [`TrainingCurves`] | objective, reward and divergence over a training |
 //! | [`Images`] | samples that are images |

@@ -1,4 +1,4 @@
-//! A function of the state at a few times: numerical as lines, closed form as rings, their difference in a panel below.
+//! A function of the state at a few times: numerical as lines, a reference as rings, their difference in a panel below.
 
 use super::Figure;
 use super::axis::{Axis, extent};
@@ -16,7 +16,7 @@ pub struct Profile<'a> {
     pub label: &'a str,
     /// Numerical values at the nodes.
     pub numerical: &'a [f64],
-    /// Closed-form values at the nodes, or empty.
+    /// What they are held against, at the nodes, or empty.
     pub exact: &'a [f64],
 }
 
@@ -29,6 +29,8 @@ pub struct Profiles<'a> {
     pub x_label: &'a str,
     /// Label of the value axis with its unit.
     pub y_label: &'a str,
+    /// What the rings are, e.g. `closed form`; not shown without any.
+    pub reference_label: &'a str,
     /// Label of the difference, e.g. `numerical − exact`.
     pub residual_label: &'a str,
     /// Nodes, increasing; at least 2.
@@ -104,7 +106,7 @@ impl Figure for Profiles<'_> {
         let mut entries: Vec<_> =
             self.profiles.iter().enumerate().map(|(i, p)| (Key::Line(self.stroke(i), None), p.label.to_string())).collect();
         if with_residuals {
-            entries.push((Key::Marker(Marker::Ring, GREY), "closed form".into()));
+            entries.push((Key::Marker(Marker::Ring, GREY), self.reference_label.into()));
         }
         let outer = Area { left: 14.0, top: 12.0, right: 776.0, bottom: 590.0 };
         let margin = Panel::left_margin(canvas, &y);
@@ -127,7 +129,7 @@ impl Figure for Profiles<'_> {
             upper.curve(canvas, self.nodes, p.numerical, self.stroke(i))?;
         }
         for (i, p) in self.profiles.iter().enumerate().filter(|(_, p)| !p.exact.is_empty()) {
-            upper.note_misplaced(canvas, &format!("{} closed form", p.label), self.nodes, p.exact);
+            upper.note_misplaced(canvas, &format!("{} {}", p.label, self.reference_label), self.nodes, p.exact);
             let kept: Vec<usize> = rings(self.nodes, RINGS);
             let at: Vec<f64> = kept.iter().map(|k| self.nodes[*k]).collect();
             let exact: Vec<f64> = kept.iter().map(|k| p.exact[*k]).collect();

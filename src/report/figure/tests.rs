@@ -167,7 +167,15 @@ fn contraction_profiles_and_paths() {
     assert!(matches!(refused(&Contraction { series: &[short], ..figure }), ReportError::Shape { .. }));
 
     let profile = Profile { label: "t = 0", numerical: &[1.0, 1.0, 1.0], exact: &[1.0, 1.0, 1.0] };
-    let figure = Profiles { title: "V", x_label: "y", y_label: "V", residual_label: "error", nodes: &t, profiles: &[profile] };
+    let figure = Profiles {
+        title: "V",
+        x_label: "y",
+        y_label: "V",
+        reference_label: "known",
+        residual_label: "error",
+        nodes: &t,
+        profiles: &[profile],
+    };
     assert!(notes(&figure).is_empty(), "constant profile, zero residual");
     let holed = Profile { numerical: &[1.0, NAN, 2.0], ..profile };
     assert_eq!(notes(&Profiles { profiles: &[holed], ..figure }), ["t = 0: 1 of 3 points left out (not finite)"]);

@@ -5,12 +5,12 @@ use super::grid::{Seen, at_points, cole_hopf, finer, under_policy, verification,
 use super::paths::Paths;
 use super::policy::{Policy, PolicySite};
 use super::report::{CertifyReport, Computed, Verdict};
-use super::{CONFIDENCE, CertifyOptions, CertifyRun, gaps, outside_note};
+use super::{CONFIDENCE, CertifyOptions, CertifyRun, Parts, gaps, outside_note};
 use crate::problem::controlled_spec::FaceSpec;
 use crate::problem::{ControlledProblem, ProblemError};
 use crate::run::controlled::equation;
 use crate::run::rollout::maximised::Maximised;
-use crate::run::{Progress, RunError, solve_controlled};
+use crate::run::{Progress, RunError, is_cancelled, solve_controlled};
 use hjbridge_hjb::Sense;
 use hjbridge_model::{ControlCost, ControlSet, ControlledDiffusion, Feedback, ZeroFeedback};
 use hjbridge_rollout::{InitialState, RolloutParams};
@@ -61,10 +61,12 @@ pub fn certify_controlled(
     let params = options.params(problem.file.paths, problem.file.time_steps, problem.file.seed);
     params.validate()?;
     let solved = solve_controlled(problem, finer(options.levels, &problem.grid, problem.model.control_dim()), progress)?;
-    if let Some(failure) = solved.failure {
-        return Err(failure);
+    let mut parts = Parts::new(progress);
+    let whole = solved.failure.is_none();
+    parts.failure = solved.failure;
+    if !whole && is_cancelled(progress) {
+        parts.missing.push("V on the grid");
     }
-    let mut notes = Vec::new();
     let sign = if problem.sense == Sense::Minimise { -1.0 } else { 1.0 };
     let (d, m) = (problem.dim(), problem.model.control_dim());
     let hjb = equation(problem, options.levels);
@@ -76,19 +78,17 @@ pub fn certify_controlled(
         SmoothTable { grid: problem.grid.clone(), times: solved.times.clone(), slices: solved.controls, control_dim: m };
     let zero = ZeroFeedback { dim: d, control_dim: m };
     let objective = Collected::Objective { sign };
-    let mut kept = |what: &str, outcome: Result<super::grid::Linear, RunError>| match outcome {
-        Ok(linear) => Some(linear),
-        Err(e) => {
-            notes.push(format!("{what} on the grid: {e}"));
-            None
-        }
+    // paths that end have lost nothing there, which the equation of the loss does not know
+    let compared = free && !ends && whole;
+    let j = parts.kept("J on the grid", || under_policy(&hjb, control, objective, progress));
+    let none = match free {
+        true => parts.kept("no control on the grid", || under_policy(&hjb, &zero, objective, progress)),
+        false => None,
     };
-    let j = kept("J", under_policy(&hjb, control, objective, progress));
-    let none = if free { kept("no control", under_policy(&hjb, &zero, objective, progress)) } else { None };
-    let loss = if free && !ends {
-        kept("the loss", under_policy(&hjb, control, Collected::Excess { optimal: &optimal }, progress))
-    } else {
-        None
+    let excess = Collected::Excess { optimal: &optimal };
+    let loss = match compared {
+        true => parts.kept("the loss on the grid", || under_policy(&hjb, control, excess, progress)),
+        false => None,
     };
     let seen: &Seen<'_> = &|values| at_points(&problem.grid, values, &problem.start);
     let computed = |linear: &Option<super::grid::Linear>| -> Result<Vec<Option<Computed>>, RunError> {
@@ -98,7 +98,7 @@ pub fn certify_controlled(
     };
     let (j_start, none_start, loss_start) = (computed(&j)?, computed(&none)?, computed(&loss)?);
     // where the equation is linear for exp(V/lambda)
-    let above = match free {
+    let above = match free && !is_cancelled(progress) {
         true => cole_hopf(&hjb, seen, progress).unwrap_or_default(),
         false => Vec::new(),
     };
@@ -106,19 +106,23 @@ pub fn certify_controlled(
     // a table is a policy of the SDE where paths neither end nor are turned back
     let simulate = !ends && faces.iter().all(|f| *f == FaceSpec::Extrapolated);
     if !simulate {
-        notes.push("no simulation: paths end or are reflected at faces; J is computed on the grid alone".into());
+        parts.notes.push("no simulation: paths end or are reflected at faces; J is computed on the grid alone".into());
     }
     let horizon = problem.model.horizon();
     let maximised = Maximised { model: &problem.model, sign, horizon, continuation: None };
     let mut starts = Vec::new();
-    for (k, start) in solved.report.start.iter().enumerate() {
+    let mut x = vec![0.0; d];
+    for k in 0..problem.start.len() {
+        problem.start.as_points().copy_point(k, &mut x);
+        // absent where V failed
+        let start = solved.report.start.get(k);
         let mut verdict = Verdict {
-            x: Some(start.x.clone()),
+            x: Some(x.clone()),
             simulated: None,
             computed: j_start[k],
             uncontrolled: none_start[k],
-            optimum: Some(Computed::certified(start.value, route.certificate.as_ref())),
-            optimum_exact: start.exact_value,
+            optimum: start.map(|s| Computed::certified(s.value, route.certificate.as_ref())),
+            optimum_exact: start.and_then(|s| s.exact_value),
             bounds: Vec::new(),
             loss: None,
             reached: None,
@@ -126,25 +130,28 @@ pub fn certify_controlled(
         };
         verdict.bounds.extend(match above.get(k) {
             Some(bound) => Some(bound.clone()),
-            None => verification(start.value, sign, &route),
+            None => start.and_then(|s| verification(s.value, sign, &route)),
         });
         if simulate {
             let params = RolloutParams { level: 1024 * k as u32, ..params.clone() };
-            let initial = InitialState::Point(start.x.clone());
-            let paths = Paths { model: &maximised, control, initial, params, sign };
+            let initial = InitialState::Point(x.clone());
+            let paths = Paths { model: &maximised, control, initial, params, sign, interrupt: progress.interrupt() };
             progress.begin("paths", 1);
-            let found = paths.objective(free.then_some(&optimal as &dyn Feedback));
+            let optimal = (free && whole).then_some(&optimal as &dyn Feedback);
+            let found = parts.needed("J along paths", || paths.objective(optimal));
             progress.end();
-            let (simulated, _) = found?;
-            notes.extend(outside_note(simulated.outside_fraction.mean));
-            verdict.simulated = Some(simulated);
+            if let Some((simulated, _)) = found {
+                parts.notes.extend(outside_note(simulated.outside_fraction.mean));
+                verdict.simulated = Some(simulated);
+            }
         }
-        notes.extend(verdict.conclude(sign, loss_start[k]));
+        parts.notes.extend(verdict.conclude(sign, loss_start[k]));
         starts.push(verdict);
     }
-    notes.dedup();
-    let (mut lost, mut density) = (None, None);
-    if free && !ends {
+    parts.notes.dedup();
+    parts.missing.dedup();
+    let mut followed = None;
+    if compared {
         // from the first start: all the mass on the node next to it
         let mut nearest = (f64::INFINITY, 0);
         let mut node = vec![0.0; d];
@@ -157,16 +164,16 @@ pub fn certify_controlled(
         }
         let mut masses = vec![0.0; problem.grid.len()];
         masses[nearest.1] = 1.0;
-        match where_lost(&hjb, control, &optimal, &masses) {
-            Ok((found, field)) => (lost, density) = (Some(found), Some(field)),
-            Err(e) => notes.push(format!("the law of the policy was not followed: {e}")),
-        }
+        let law = || where_lost(&hjb, control, &optimal, &masses, progress.interrupt());
+        followed = parts.shown("law of the policy", law);
     }
+    let (lost, density) = followed.unzip();
     let (times, gap) = match (loss, &j) {
         (Some(loss), _) => (loss.times, loss.values),
-        (None, Some(j)) => gaps((&solved.times, &solved.values), (&j.times, &j.values), sign, horizon),
-        (None, None) => (Vec::new(), Vec::new()),
+        (None, Some(j)) if whole => gaps((&solved.times, &solved.values), (&j.times, &j.values), sign, horizon),
+        _ => (Vec::new(), Vec::new()),
     };
+    parts.refuse_input()?;
     let report = CertifyReport {
         seconds: clock.elapsed().as_secs_f64(),
         policy: policy.info(),
@@ -176,7 +183,8 @@ pub fn certify_controlled(
         value_route: Some(route),
         policy_route: j.map(|j| j.route),
         where_lost: lost,
-        notes,
+        missing: parts.missing,
+        notes: parts.notes,
     };
-    Ok(CertifyRun { report, times, gap, density })
+    Ok(CertifyRun { report, times, gap, density, failure: parts.failure })
 }

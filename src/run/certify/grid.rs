@@ -7,6 +7,7 @@ use crate::run::route::{Equation, RouteReport, Solved};
 use crate::run::{Progress, RunError};
 use hjbridge_hjb::{FokkerPlanck, FokkerPlanckParams, Sense, Storage};
 use hjbridge_model::{ControlledDiffusion, CubicSpline, Extrapolation, Feedback, PointBlock, ScalarField, TensorGrid};
+use std::sync::atomic::AtomicBool;
 
 /// Time steps of the forward equation on a line or in the plane, in three dimensions, and time levels that are kept. Prime, so that
 /// the levels are not those of a table, at which the policy of a solution's own table loses nothing.
@@ -109,6 +110,7 @@ pub(super) fn where_lost(
     control: &dyn Feedback,
     optimal: &dyn Feedback,
     masses: &[f64],
+    interrupt: Option<&AtomicBool>,
 ) -> Result<(WhereLost, LossDensity), RunError> {
     let (model, grid) = (hjb.model, hjb.grid);
     let params = FokkerPlanckParams {
@@ -117,7 +119,8 @@ pub(super) fn where_lost(
         memory_limit: u64::MAX,
         ..FokkerPlanckParams::default()
     };
-    let (path, _) = FokkerPlanck::new(model, control, grid.clone(), params)?.evolve(masses)?;
+    let solver = FokkerPlanck::new(model, control, grid.clone(), params)?.with_interrupt(interrupt);
+    let (path, _) = solver.evolve(masses)?;
     let (points, volumes) = (grid.points(), grid.volumes());
     let times = path.times().to_vec();
     let (mut rate, mut density) = (Vec::with_capacity(times.len()), Vec::with_capacity(times.len()));

@@ -41,6 +41,7 @@ pub use grid::LossDensity;
 pub use policy::{Policy, PolicyInfo, PolicySite, TablePolicy};
 pub use report::{Bound, CertifyReport, Computed, Loss, Simulated, Verdict, WhereLost};
 
+use super::{Progress, RunError, is_cancelled};
 use hjbridge_rollout::RolloutParams;
 
 /// Confidence of intervals.
@@ -86,6 +87,68 @@ pub struct CertifyRun {
     pub gap: Vec<Vec<f64>>,
     /// Density of the loss over time and space, where it is known.
     pub density: Option<LossDensity>,
+    /// Why the run stopped early, if it did.
+    pub failure: Option<RunError>,
+}
+
+/// The parts of a run, one after the other, until the user wants its end.
+struct Parts<'p> {
+    progress: &'p dyn Progress,
+    /// Parts left out or cut short by the user.
+    missing: Vec<&'static str>,
+    notes: Vec<String>,
+    failure: Option<RunError>,
+}
+
+impl<'p> Parts<'p> {
+    fn new(progress: &'p dyn Progress) -> Self {
+        Parts { progress, missing: Vec::new(), notes: Vec::new(), failure: None }
+    }
+
+    /// A part without which there is less to say; what goes wrong in it is a note.
+    fn kept<T>(&mut self, what: &'static str, part: impl FnOnce() -> Result<T, RunError>) -> Option<T> {
+        self.part(what, part).unwrap_or_else(|e| {
+            self.notes.push(format!("{what}: {e}"));
+            None
+        })
+    }
+
+    /// A part whose failure is the run's; the parts after it are still made.
+    fn needed<T>(&mut self, what: &'static str, part: impl FnOnce() -> Result<T, RunError>) -> Option<T> {
+        self.part(what, part).unwrap_or_else(|e| {
+            self.failure.get_or_insert(e);
+            None
+        })
+    }
+
+    fn part<T>(&mut self, what: &'static str, part: impl FnOnce() -> Result<T, RunError>) -> Result<Option<T>, RunError> {
+        if !is_cancelled(self.progress) {
+            match part() {
+                // what an interrupt has cut is no result
+                _ if is_cancelled(self.progress) => {}
+                made => return made.map(Some),
+            }
+        }
+        self.missing.push(what);
+        self.failure.get_or_insert(RunError::Cancelled);
+        Ok(None)
+    }
+
+    /// What the user wrote is no partial run.
+    fn refuse_input(&mut self) -> Result<(), RunError> {
+        self.failure.take_if(|e| e.is_input()).map_or(Ok(()), Err)
+    }
+
+    /// A part with a bar.
+    fn shown<T>(&mut self, what: &'static str, part: impl FnOnce() -> Result<T, RunError>) -> Option<T> {
+        let progress = self.progress;
+        self.kept(what, || {
+            progress.begin(what, 1);
+            let made = part();
+            progress.end();
+            made
+        })
+    }
 }
 
 /// V - J, the larger minus the smaller, at the times that both know.

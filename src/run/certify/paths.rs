@@ -26,6 +26,7 @@ use hjbridge_rollout::{
     ClosedLoop, Ensemble, Estimate, FinishedPaths, InitialState, MeasureReducer, PathFunctional, PreparedFunctional, Reducer,
     RolloutError, RolloutParams, StepView,
 };
+use std::sync::atomic::AtomicBool;
 
 /// Intervals of time in which the excess along paths is told apart.
 pub(super) const BINS: usize = 16;
@@ -45,11 +46,14 @@ pub(super) struct Paths<'a> {
     pub params: RolloutParams,
     /// -1 when the problem's own sense is to minimise.
     pub sign: f64,
+    /// Ends the simulation when set; what it gives then is of fewer paths.
+    pub interrupt: Option<&'a AtomicBool>,
 }
 
 impl<'a> Paths<'a> {
     fn ensemble(&self, params: RolloutParams) -> Result<Ensemble<'a>, RunError> {
-        Ok(Ensemble::new(self.model, self.control, self.initial.clone(), params)?)
+        let ensemble = Ensemble::new(self.model, self.control, self.initial.clone(), params)?;
+        Ok(interruptible(ensemble, self.interrupt))
     }
 
     /// J with its interval, its parts, and the excess cost against `optimal` in total and by intervals of time.
@@ -102,6 +106,14 @@ impl<'a> Paths<'a> {
     pub fn roughly(&self, paths: usize) -> Result<Estimate, RunError> {
         let params = RolloutParams { paths: paths.min(self.params.paths), level: self.params.level + 2, ..self.params.clone() };
         Ok(self.ensemble(params)?.run()?.0.objective)
+    }
+}
+
+/// An ensemble that ends when the flag is set.
+fn interruptible<'a>(ensemble: Ensemble<'a>, flag: Option<&'a AtomicBool>) -> Ensemble<'a> {
+    match flag {
+        Some(flag) => ensemble.with_interrupt(flag),
+        None => ensemble,
     }
 }
 
@@ -253,7 +265,12 @@ impl Baseline {
 ///
 /// # Errors
 /// A path that becomes infinite under both.
-pub(super) fn soft_bound(problem: &FineTuning, control: &dyn Feedback, params: &RolloutParams) -> Result<Bound, RunError> {
+pub(super) fn soft_bound(
+    problem: &FineTuning,
+    control: &dyn Feedback,
+    params: &RolloutParams,
+    interrupt: Option<&AtomicBool>,
+) -> Result<Bound, RunError> {
     let law = problem.initial_law();
     let (mean, covariance) = (law.mean(), law.covariance());
     let d = mean.len();
@@ -263,7 +280,7 @@ pub(super) fn soft_bound(problem: &FineTuning, control: &dyn Feedback, params: &
     let features = StartFeatures { dim: d, squares: 20 * d < PILOT };
     let ensemble = |control, params: RolloutParams| -> Result<Ensemble<'_>, RunError> {
         let ensemble = Ensemble::new(problem, control, InitialState::Law(law), params)?;
-        Ok(ensemble.with_functional(&girsanov).with_functional(&features))
+        Ok(interruptible(ensemble, interrupt).with_functional(&girsanov).with_functional(&features))
     };
     let pilot = |control| -> Result<Baseline, RunError> {
         let params = RolloutParams { paths: PILOT, level: params.level + 3, ..params.clone() };

@@ -81,6 +81,14 @@ impl Policy<'_> {
         }
     }
 
+    /// Read a table from the bytes of an NPZ file.
+    ///
+    /// # Errors
+    /// As [`Policy::read`].
+    pub fn from_npz(bytes: &[u8], site: PolicySite<'_>) -> Result<Policy<'static>, ProblemError> {
+        table::from_reader(std::io::Cursor::new(bytes), Path::new("policy.npz"), site).map(Policy::Table)
+    }
+
     /// The control as a feedback.
     pub fn feedback(&self) -> &dyn Feedback {
         match self {

@@ -25,6 +25,8 @@ pub struct CertifyReport {
     pub policy_route: Option<RouteReport>,
     /// Where in time and space the loss is made; absent without an optimal control to compare with.
     pub where_lost: Option<WhereLost>,
+    /// Parts that are not there since the user ended the run.
+    pub missing: Vec<&'static str>,
     /// What must be read with care.
     pub notes: Vec<String>,
 }

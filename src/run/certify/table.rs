@@ -14,14 +14,12 @@ use hjbridge_model::{Axis, Extrapolation, Interpolation, ModelError, TableFeedba
 use npyz::npz::NpzArchive;
 use npyz::{DType, Order};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Largest number of entries of an array that is read (4 GB).
 const MOST: u64 = 1 << 29;
-
-type Archive = NpzArchive<BufReader<File>>;
 
 /// An array in C order.
 struct Array {
@@ -35,7 +33,13 @@ struct Array {
 /// The array that is missing, of another shape, not increasing or not finite, by name.
 pub(super) fn read(path: &Path, site: PolicySite<'_>) -> Result<TablePolicy, ProblemError> {
     let unreadable = |e: std::io::Error| ProblemError::Io { path: path.into(), source: e };
-    let mut archive = NpzArchive::open(path).map_err(unreadable)?;
+    from_reader(BufReader::new(File::open(path).map_err(unreadable)?), path, site)
+}
+
+/// The same from anything that has the bytes; `path` is its name in messages.
+pub(super) fn from_reader<R: Read + Seek>(reader: R, path: &Path, site: PolicySite<'_>) -> Result<TablePolicy, ProblemError> {
+    let unreadable = |e: std::io::Error| ProblemError::Io { path: path.into(), source: e };
+    let mut archive = NpzArchive::new(reader).map_err(unreadable)?;
     let (d, m) = (site.dim, site.control_dim);
     if m == 0 {
         return Err(ProblemError::invalid("controls", "none", "a control: without one there is no policy to judge"));
@@ -108,7 +112,7 @@ fn line(path: &Path, name: &str, array: Array) -> Result<Vec<f64>, ProblemError>
 }
 
 /// An array by its name; none where the file has none of it.
-fn load(archive: &mut Archive, name: &str, path: &Path) -> Result<Option<Array>, ProblemError> {
+fn load<R: Read + Seek>(archive: &mut NpzArchive<R>, name: &str, path: &Path) -> Result<Option<Array>, ProblemError> {
     let broken = |e: std::io::Error| invalid(path, name, "unreadable", e.to_string());
     let Some(file) = archive.by_name(name).map_err(broken)? else { return Ok(None) };
     let shape: Vec<u64> = file.shape().to_vec();

@@ -15,6 +15,7 @@ use hjbridge_rollout::{
     ReverseVariance, RolloutError, RolloutInfo, RolloutParams, RolloutSummary, RunState, SdeScheme, StochasticHeun, StopRule,
     StoppedBy, TimeGrid, VARIED_BLOCKS,
 };
+use std::sync::atomic::AtomicBool;
 
 /// What is simulated.
 pub(super) struct Setup<'a> {
@@ -186,7 +187,7 @@ impl Task for Job<'_> {
                 self.progress.expect(planned.max(done));
                 self.progress.advance(done);
             };
-            let ensemble = match &self.options.interrupt {
+            let ensemble = match self.interrupt() {
                 Some(flag) => ensemble.with_interrupt(flag),
                 None => ensemble,
             };
@@ -207,6 +208,14 @@ impl Task for Job<'_> {
     }
 }
 
+impl<'j> Job<'j> {
+    /// What ends the run.
+    fn interrupt(&self) -> Option<&'j AtomicBool> {
+        let progress = self.progress;
+        self.options.interrupt.as_deref().or_else(|| progress.interrupt())
+    }
+}
+
 impl Job<'_> {
     fn stop(&self) -> StopRule {
         StopRule { seconds: self.seconds, ..self.options.stop() }
@@ -220,7 +229,7 @@ impl Job<'_> {
         if let Some((functional, _)) = setup.functional {
             ensemble = ensemble.with_functional(functional);
         }
-        if let Some(flag) = &self.options.interrupt {
+        if let Some(flag) = self.interrupt() {
             ensemble = ensemble.with_interrupt(flag);
         }
         if let Some(ranks) = &self.options.ranks {
@@ -267,7 +276,7 @@ impl Job<'_> {
             if let Some(ranks) = &self.options.ranks {
                 ensemble = ensemble.with_ranks(&**ranks);
             }
-            if let Some(flag) = &self.options.interrupt {
+            if let Some(flag) = self.interrupt() {
                 ensemble = ensemble.with_interrupt(flag);
             }
             // what an interrupt has cut is no sample of the same law

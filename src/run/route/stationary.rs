@@ -28,7 +28,7 @@ pub(super) struct StationarySolve {
 /// Solutions on grids of the same box, each made once: the choice and the certificate share them.
 pub(super) struct Solves<'e> {
     equation: &'e Equation<'e>,
-    /// Ends policy iteration when set.
+    /// Ends the iterations when set.
     interrupt: Option<&'e AtomicBool>,
     made: RefCell<Vec<(Vec<usize>, Method, StationarySolve)>>,
 }
@@ -159,7 +159,7 @@ impl Equation<'_> {
                     memory_limit: u64::MAX,
                     ..StationaryColeHopfParams::default()
                 };
-                let mut solver = StationaryColeHopf::new(self.model, grid, params)?;
+                let mut solver = StationaryColeHopf::new(self.model, grid, params)?.with_interrupt(interrupt);
                 if let Some((target, placement)) = self.target {
                     solver = solver.with_target(target, placement);
                 }

@@ -18,6 +18,7 @@
 use super::equation::LogEquation;
 use super::lanes::{LARGEST, expm1_in_place, expm1_pair, log1p_in_place};
 use crate::error::LinearError;
+use crate::interrupt::Interrupt;
 use crate::linear::{LinearSolver, LinearSolverChoice};
 use crate::norms::sup;
 use crate::stencil::StencilMatrix;
@@ -57,6 +58,8 @@ pub(super) struct Stage<'a> {
 /// Why a system was not solved.
 pub(super) enum Failure {
     Linear(LinearError),
+    /// The user wants to stop.
+    Interrupted,
     /// phi would be negative or infinite: the expectation that it stands for does not exist.
     NotPositive,
     NoConvergence {
@@ -78,7 +81,7 @@ pub(super) struct Counters {
 }
 
 /// The iteration and its arrays.
-pub(super) struct LogSystem {
+pub(super) struct LogSystem<'a> {
     matrix: StencilMatrix,
     pub solver: Box<dyn LinearSolver>,
     /// Whether the last solve was an iterative one.
@@ -96,9 +99,11 @@ pub(super) struct LogSystem {
     fixed: Vec<bool>,
     beside_cut: Vec<bool>,
     pub counters: Counters,
+    /// Read at every correction.
+    pub interrupt: Interrupt<'a>,
 }
 
-impl LogSystem {
+impl LogSystem<'_> {
     pub fn new(pattern: &StencilMatrix, choice: LinearSolverChoice) -> Result<Self, LinearError> {
         let n = pattern.len();
         let zeros = || vec![0.0; n];
@@ -117,6 +122,7 @@ impl LogSystem {
             fixed: vec![false; n],
             beside_cut: vec![false; n],
             counters: Counters::default(),
+            interrupt: Interrupt::default(),
         })
     }
 
@@ -146,6 +152,7 @@ impl LogSystem {
         let key = (stage.mass, stage.weight, equation.version);
         let mut changes: Vec<f64> = Vec::new();
         while changes.len() < max_iterations {
+            self.interrupt.check(0.0).map_err(|_| Failure::Interrupted)?;
             let centre = self.bridge(theta).filter(|_| self.key == Some(key));
             let fresh = centre.is_none();
             self.assemble(equation, stage, theta, fresh);

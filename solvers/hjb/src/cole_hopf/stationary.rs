@@ -37,6 +37,7 @@ use crate::error::{HjbError, LinearError};
 use crate::exit::{Placement, TargetSet};
 use crate::exit_data::ExitData;
 use crate::hamiltonian::Hamiltonian;
+use crate::interrupt::Interrupt;
 use crate::linear::LinearSolverChoice;
 use crate::params::{check_memory, workspace_bytes};
 use crate::sense::Oriented;
@@ -44,6 +45,7 @@ use crate::stationary::StationaryValue;
 use hjbridge_model::ControlledDiffusion;
 use hjbridge_model::grid::TensorGrid;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// The linear route for exit problems.
@@ -52,6 +54,7 @@ pub struct StationaryColeHopf<'a> {
     grid: Arc<TensorGrid>,
     params: StationaryColeHopfParams,
     exit: ExitData<'a>,
+    interrupt: Interrupt<'a>,
 }
 
 impl<'a> StationaryColeHopf<'a> {
@@ -68,12 +71,24 @@ impl<'a> StationaryColeHopf<'a> {
         params.validate()?;
         HjbError::check_shape("grid axes", grid.dim(), model.dim())?;
         check_form(model)?;
-        Ok(StationaryColeHopf { model, grid: params.boundary.mark(grid), params, exit: ExitData::default() })
+        Ok(StationaryColeHopf {
+            model,
+            grid: params.boundary.mark(grid),
+            params,
+            exit: ExitData::default(),
+            interrupt: Interrupt::default(),
+        })
     }
 
     /// End the process when it hits `target`, with [`TargetSet::value_at`] t = 0 as reward (cost, when minimising).
     pub fn with_target(mut self, target: &'a dyn TargetSet, placement: Placement) -> Self {
         self.exit.target = Some((target, placement));
+        self
+    }
+
+    /// Stop with [`HjbError::Interrupted`] once this flag is set; it is read at every correction.
+    pub fn with_interrupt(mut self, flag: Option<&'a AtomicBool>) -> Self {
+        self.interrupt = Interrupt(flag);
         self
     }
 
@@ -109,6 +124,7 @@ impl<'a> StationaryColeHopf<'a> {
         };
         let linear = |source: LinearError| HjbError::StationaryLinear { source };
         let mut system = LogSystem::new(&equation.rates, choice).map_err(linear)?;
+        system.interrupt = self.interrupt;
         // The largest value given: an upper bound of log phi where l <= 0.
         let data = equation.fixed.iter().map(|f| f.1).chain(equation.cut.iter().map(|c| c.data));
         let mut theta = vec![data.fold(f64::NEG_INFINITY, f64::max); n];
@@ -117,6 +133,7 @@ impl<'a> StationaryColeHopf<'a> {
             system.solve(&equation, stage, &mut theta, false, p.tolerance, p.max_iterations).map_err(
                 |failure| match failure {
                     Failure::Linear(source) => linear(source),
+                    Failure::Interrupted => HjbError::Interrupted { t: 0.0 },
                     Failure::NotPositive => HjbError::InfiniteReward { point: Vec::new() },
                     Failure::NoConvergence { iterations, change, residual } => {
                         HjbError::NoConvergence { t: None, iterations, value_change: beta * change, residual: beta * residual }

@@ -204,6 +204,7 @@ impl<'a> ColeHopfSolver<'a> {
             let solved = system.solve(&equation, implicit, &mut theta, true, p.tolerance, p.max_iterations);
             solved.map_err(|failure| match failure {
                 Failure::Linear(source) => HjbError::Linear { t, source },
+                Failure::Interrupted => HjbError::Interrupted { t },
                 Failure::NotPositive => HjbError::BlowUp { t, sup: f64::INFINITY, limit: f64::MAX },
                 Failure::NoConvergence { iterations, change, residual } => {
                     HjbError::NoConvergence { t: Some(t), iterations, value_change: beta * change, residual: beta * residual }
