@@ -91,7 +91,7 @@ fn in_pool(args: &BenchmarkArgs) -> Result<(), RunError> {
     let bars = Bars::new(args.quiet, flag.clone());
     let report = benchmark(&suite, args.quick, &flag, &bars, &mut |rows| Ok(write_csv(rows, &table)?))?;
     write_text(&markdown(&report), &page)?;
-    let failure = report.interrupted.then(|| RunError::BenchmarkInterrupted { rows: report.rows.len() });
+    let failure = report.interrupted.then_some(RunError::BenchmarkInterrupted { rows: report.rows.len() });
     let mut document = Document {
         complete: failure.is_none(),
         error: failure.as_ref().map(ToString::to_string),
