@@ -181,21 +181,26 @@ impl Verdict {
         let exact = self.optimum_exact.map(|value| Computed { value, error: Some(0.0) });
         let optimum = exact.or(self.optimum);
         let sampled = self.simulated.as_ref();
+        // what a policy earns bounds V: where V is passed by more than J's own error, V is wrong
+        let earned = [
+            self.computed.and_then(|j| Some((j.value, 3.0 * j.error?))),
+            sampled.map(|s| (s.objective.mean, s.interval.1 - s.interval.0)),
+        ];
+        if let Some(v) = optimum {
+            let beyond = earned.iter().flatten().map(|(j, error)| sign * (j - v.value) - error).fold(0.0, f64::max);
+            if beyond > 1e-9 * v.value.abs() {
+                note = Some(format!(
+                    "the policy does better than the computed optimum: V is wrong by at least {beyond:.2e}; refine the grid before \
+                     the loss and the share of the gain are believed"
+                ));
+            }
+        }
         let loss = match (optimum, self.computed, sampled) {
             (Some(v), Some(j), _) => {
                 let gap = sign * (v.value - j.value);
                 // an error that is not known bounds nothing
                 let error = v.error.zip(j.error).map_or(f64::INFINITY, |(a, b)| a + b);
                 let (mut low, mut high) = ((gap - error).max(0.0), (gap + error).max(0.0));
-                // what a policy earns bounds V: below it by more than J's own error, V is wrong
-                let beaten = j.error.map_or(0.0, |e| -gap - 3.0 * e);
-                if beaten > 1e-9 * (v.value.abs() + j.value.abs()) {
-                    note = Some(format!(
-                        "the policy does better than the computed optimum by {:.2e}: V is wrong by at least {beaten:.2e}, so refine \
-                         the grid before the loss and the share of the gain are believed",
-                        -gap
-                    ));
-                }
                 // estimated errors are good to a factor
                 let fits = |loss: Computed| {
                     let own = loss.error.unwrap_or(0.0);
