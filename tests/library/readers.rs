@@ -239,6 +239,18 @@ fn sizes_beyond_the_machine_are_refused_before_anything_is_allocated() {
     }
 }
 
+/// A closed form that takes too many steps is an error in good time: found by the property test above.
+#[test]
+fn rates_out_of_all_proportion_end_in_an_error() {
+    let named = |name: &str| collection().iter().find(|p| p["name"] == name).unwrap().clone();
+    let mut stiff = named("lq-1d");
+    stiff["schedule"]["b_max"] = json!(1e12);
+    assert!(!read(&stiff.to_string()));
+    // within proportion it is solved
+    stiff["schedule"]["b_max"] = json!(30.0);
+    assert!(read(&stiff.to_string()));
+}
+
 #[test]
 fn a_data_file_is_a_file() {
     for place in ["/dev/zero", "/dev/null", ".", "nowhere.csv"] {

@@ -18,7 +18,6 @@ use crate::points::{Points, PointsMut};
 use crate::reward::QuadraticTerm;
 use crate::schedule::Schedule;
 use crate::spd::{Spd, solve_square};
-use diffsol::matrix::MatrixCommon;
 use diffsol::{FaerMat, OdeBuilder, OdeSolverMethod};
 use faer::{Mat, MatRef};
 
@@ -63,6 +62,8 @@ impl LqCoefficients {
 /// below the integrator's tolerance where b and beta are smooth; in the panel of a kink (tables, a capped cosine) by (T/4096)^2/8
 /// of the jump of the second derivative, in that of a jump of beta by (T/4096)/4 of the jump of the first.
 const TABLE: usize = 4096;
+/// Most steps of the integrator: problems that are in units of their own take some thousands.
+const MOST_STEPS: usize = 200_000;
 
 const EQUATION: &str = "Riccati equation of the linear-quadratic solution";
 
@@ -216,11 +217,7 @@ impl GaussianLq {
         }
         terminal[n - 1] = self.term.constant;
 
-        let failed = |reason: String| ModelError::Integration {
-            equation: "Riccati equation of the linear-quadratic solution",
-            time: f64::NAN,
-            reason,
-        };
+        let failed = |reason: String| ModelError::Integration { equation: EQUATION, time: f64::NAN, reason };
         let backward = |x: &[f64], _p: &[f64], tau: f64, y: &mut [f64]| {
             self.rate(horizon - tau, x, y);
             y.iter_mut().for_each(|v| *v = -*v);
@@ -234,16 +231,23 @@ impl GaussianLq {
             .build()
             .map_err(|e| failed(e.to_string()))?;
         let mut solver = ode.tsit45().map_err(|e| failed(e.to_string()))?;
-        let taus: Vec<f64> = (1..=TABLE).map(|i| horizon * i as f64 / TABLE as f64).collect();
-        let (dense, _) =
-            solver.solve_dense(&taus).map_err(|e| failed(format!("{e}; the reward may be too convex for its KL weight")))?;
-        let dense = dense.inner();
-        let mut states = Vec::with_capacity(TABLE + 1);
-        for i in 0..TABLE {
-            let column = TABLE - 1 - i;
-            states.push((0..n).map(|r| dense[(r, column)]).collect::<Vec<f64>>());
+        solver.set_stop_time(horizon).map_err(|e| failed(e.to_string()))?;
+        let mut states = vec![terminal];
+        let mut steps = 0;
+        for i in 1..=TABLE {
+            let tau = horizon * i as f64 / TABLE as f64;
+            while solver.state().t < tau {
+                steps += 1;
+                if steps > MOST_STEPS {
+                    let reason = format!("more than {MOST_STEPS} steps: a rate is very large for the horizon");
+                    return Err(ModelError::Integration { equation: EQUATION, time: horizon - solver.state().t, reason });
+                }
+                solver.step().map_err(|e| failed(format!("{e}; the reward may be too convex for its KL weight")))?;
+            }
+            let state = solver.interpolate(tau).map_err(|e| failed(e.to_string()))?;
+            states.push((0..n).map(|r| state[r]).collect::<Vec<f64>>());
         }
-        states.push(terminal);
+        states.reverse();
         let time = |i: usize| horizon * i as f64 / TABLE as f64;
         // the solution is lost going backward, so the last bad time is where
         if let Some(i) = states.iter().rposition(|s| s.iter().any(|v| !v.is_finite())) {
