@@ -159,11 +159,17 @@ impl LinePosterior {
     /// The rule of spacing h_0 / 2^level on `window`.
     fn at_level(&self, level: usize, window: (f64, f64), at: Noising, y: f64, tilted: bool, work: &mut Vec<f64>) -> Integral {
         let h = self.spacing * 0.5_f64.powi(level as i32);
-        let nodes = (window.0 / h).floor() as i64..=(window.1 / h).ceil() as i64;
-        if nodes.end() - nodes.start() > MOST_NODES {
+        // in floating point: scales out of all proportion pass what integers hold
+        let many = |(a, b): (f64, f64)| {
+            let furthest = a.abs().max(b.abs()) / h;
+            !((b - a) / h <= MOST_NODES as f64 && furthest < 1e15)
+        };
+        if many(window) {
             return Integral { log: f64::NAN, mean: f64::NAN, open: (false, false), settled: false };
         }
-        let tabulated = (level <= TABULATED).then(|| self.tables[level].get_or_init(|| self.table(h, self.table_nodes(h))));
+        let nodes = (window.0 / h).floor() as i64..=(window.1 / h).ceil() as i64;
+        let tabulated = (level <= TABULATED && !many(self.extent))
+            .then(|| self.tables[level].get_or_init(|| self.table(h, self.table_nodes(h))));
         let fresh;
         let table = match tabulated.filter(|t| t.nodes.contains(nodes.start()) && t.nodes.contains(nodes.end())) {
             Some(table) => table,
