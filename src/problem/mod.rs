@@ -17,6 +17,7 @@ mod error;
 mod formula_text;
 mod grid;
 mod network;
+mod pift_spec;
 mod resolve;
 mod sampled;
 mod samples;

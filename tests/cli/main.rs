@@ -11,6 +11,7 @@ mod commands;
 mod controlled;
 mod controlled_exit;
 mod controlled_mutations;
+mod controlled_refused;
 mod desk;
 mod failures;
 mod files;

@@ -58,8 +58,7 @@ pub fn certify_controlled(
     let clock = std::time::Instant::now();
     refuse(problem)?;
     policy.check(site_controlled(problem))?;
-    let params = options.params(problem.file.paths, problem.file.time_steps, problem.file.seed);
-    params.validate()?;
+    let params = options.params(problem.file.paths, problem.file.time_steps, problem.file.seed)?;
     let solved = solve_controlled(problem, finer(options.levels, &problem.grid, problem.model.control_dim()), progress)?;
     let mut parts = Parts::new(progress);
     let whole = solved.failure.is_none();

@@ -41,8 +41,7 @@ pub fn certify(
 ) -> Result<CertifyRun, RunError> {
     let clock = std::time::Instant::now();
     policy.check(site(&problem.model))?;
-    let params = options.params(problem.file.paths, problem.file.time_steps, problem.file.seed);
-    params.validate()?;
+    let params = options.params(problem.file.paths, problem.file.time_steps, problem.file.seed)?;
     let mut parts = Parts::new(progress);
     let known = problem.network.is_none() && closed_form(&problem.model)?.is_some();
     let levels = if known { options.levels } else { finer(options.levels, &problem.grid, problem.dim()) };
@@ -162,8 +161,7 @@ pub fn certify_sampled(
 ) -> Result<CertifyRun, RunError> {
     let clock = std::time::Instant::now();
     policy.check(site(&problem.model))?;
-    let params = options.params(problem.file.paths, problem.file.time_steps, problem.file.seed);
-    params.validate()?;
+    let params = options.params(problem.file.paths, problem.file.time_steps, problem.file.seed)?;
     let mut parts = Parts::new(progress);
     let exact = match problem.network {
         None => closed_form(&problem.model)?,

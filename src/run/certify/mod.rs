@@ -67,13 +67,16 @@ impl Default for CertifyOptions {
 }
 
 impl CertifyOptions {
-    fn params(&self, paths: usize, steps: usize, seed: u64) -> RolloutParams {
-        RolloutParams {
+    /// Parameters of the simulations, from what a file says of paths, time steps and seed where nothing else was asked for.
+    fn params(&self, paths: usize, steps: usize, seed: u64) -> Result<RolloutParams, RunError> {
+        let params = RolloutParams {
             paths: self.paths.unwrap_or(paths.min(32_768)),
             steps: self.steps.unwrap_or(steps.min(256)),
             seed: self.seed.unwrap_or(seed),
             ..RolloutParams::default()
-        }
+        };
+        params.validate()?;
+        Ok(params)
     }
 }
 

@@ -9,6 +9,7 @@ use hjbridge_hjb::cole_hopf::{StationaryColeHopf, StationaryColeHopfParams};
 use hjbridge_hjb::{Face, HjbError, StationaryParams, StationarySolver, StationaryValue};
 use hjbridge_model::TensorGrid;
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -25,32 +26,52 @@ pub(super) struct StationarySolve {
     pub seconds: f64,
 }
 
+/// What was found on a grid of this shape by this method.
+type Found<T> = RefCell<Vec<(Vec<usize>, Method, T)>>;
+
 /// Solutions on grids of the same box, each made once: the choice and the certificate share them.
 pub(super) struct Solves<'e> {
     equation: &'e Equation<'e>,
     /// Ends the iterations when set.
     interrupt: Option<&'e AtomicBool>,
-    made: RefCell<Vec<(Vec<usize>, Method, StationarySolve)>>,
+    made: Found<Rc<StationarySolve>>,
+    /// Richardson's estimates of the error of V.
+    errors: Found<f64>,
 }
 
 impl<'e> Solves<'e> {
     fn new(equation: &'e Equation<'e>, interrupt: Option<&'e AtomicBool>) -> Self {
-        Solves { equation, interrupt, made: RefCell::default() }
+        Solves { equation, interrupt, made: RefCell::default(), errors: RefCell::default() }
     }
 
-    pub(super) fn on(&self, grid: &Arc<TensorGrid>, method: Method) -> Result<StationarySolve, HjbError> {
-        let old = |m: &&(Vec<usize>, Method, StationarySolve)| m.0 == grid.shape() && m.1 == method;
-        if let Some((_, _, solve)) = self.made.borrow().iter().find(old) {
+    pub(super) fn on(&self, grid: &Arc<TensorGrid>, method: Method) -> Result<Rc<StationarySolve>, HjbError> {
+        if let Some((.., solve)) = self.made.borrow().iter().find(|m| m.0 == grid.shape() && m.1 == method) {
             return Ok(solve.clone());
         }
-        let solve = self.equation.stationary_solve(grid.clone(), method, self.interrupt)?;
+        let solve = Rc::new(self.equation.stationary_solve(grid.clone(), method, self.interrupt)?);
         self.made.borrow_mut().push((grid.shape().to_vec(), method, solve.clone()));
         Ok(solve)
     }
 
+    /// Richardson's estimate of the error of V on `grid`.
+    pub(super) fn error_on(&self, grid: &Arc<TensorGrid>, method: Method) -> Result<f64, HjbError> {
+        if let Some((.., error)) = self.errors.borrow().iter().find(|m| m.0 == grid.shape() && m.1 == method) {
+            return Ok(*error);
+        }
+        let made = self.certify(&self.on(grid, method)?.value, method)?;
+        let none = || HjbError::Invalid {
+            field: "grid.nodes".into(),
+            value: format!("{:?}", grid.shape()),
+            allowed: "a grid that can be halved".into(),
+        };
+        let error = made.richardson.ok_or_else(none)?.value_error;
+        self.errors.borrow_mut().push((grid.shape().to_vec(), method, error));
+        Ok(error)
+    }
+
     /// The certificate of `value`, which `method` made, from coarser grids.
     pub(super) fn certify(&self, value: &StationaryValue, method: Method) -> Result<AccuracyCertificate, HjbError> {
-        self.equation.certifier()?.stationary(value, &mut |grid, _| Ok(self.on(&grid, method)?.value))
+        self.equation.certifier()?.stationary(value, &mut |grid, _| Ok(self.on(&grid, method)?.value.clone()))
     }
 }
 
@@ -79,7 +100,7 @@ impl Equation<'_> {
         };
         let outcome = solves.on(self.grid, method);
         progress.end();
-        let StationarySolve { value, info, seconds: alone } = outcome?;
+        let StationarySolve { value, info, seconds: alone } = Rc::unwrap_or_clone(outcome?);
         let seconds = clock.elapsed().as_secs_f64();
         progress.begin("certificate", 1);
         let mut made = solves.certify(&value, method);

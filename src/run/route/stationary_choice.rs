@@ -9,7 +9,6 @@ use super::{Candidate, Equation, SolverInfo};
 use hjbridge_hjb::certificate::coarsen;
 use hjbridge_hjb::{HjbError, Space};
 use hjbridge_model::TensorGrid;
-use std::sync::Arc;
 
 /// Two solutions agree when they differ by at most this multiple of their estimated errors,
 const AGREEMENT: f64 = 3.0;
@@ -134,7 +133,7 @@ impl Equation<'_> {
     fn expected(&self, solves: &Solves<'_>, method: Method) -> Result<Expected, HjbError> {
         let half = coarsen(self.grid)?;
         let solve = solves.on(&half.grid, method)?;
-        let error = error_on(solves, &half.grid, method)? / half.ratio.powf(self.space_order());
+        let error = solves.error_on(&half.grid, method)? / half.ratio.powf(self.space_order());
         let growth = self.grid.len() as f64 / half.grid.len() as f64;
         Ok(Expected { method, error, work: method.work(&solve.info, &half.grid) * growth, seconds: solve.seconds })
     }
@@ -142,17 +141,6 @@ impl Equation<'_> {
 
 fn refused(method: Method, why: &HjbError) -> Candidate {
     Candidate::refused(method.name(), method.space().scheme().name(), why)
-}
-
-/// Richardson's estimate of the error of V on `grid`.
-fn error_on(solves: &Solves<'_>, grid: &Arc<TensorGrid>, method: Method) -> Result<f64, HjbError> {
-    let made = solves.certify(&solves.on(grid, method)?.value, method)?;
-    let none = || HjbError::Invalid {
-        field: "grid.nodes".into(),
-        value: format!("{:?}", grid.shape()),
-        allowed: "a grid that can be halved".into(),
-    };
-    Ok(made.richardson.ok_or_else(none)?.value_error)
 }
 
 /// Distance of two methods on the half grid, and what their estimated errors there explain.
@@ -163,9 +151,10 @@ pub(super) fn apart_on_half_grid(
     other: Method,
 ) -> Result<(f64, f64), HjbError> {
     let half = coarsen(equation.grid)?.grid;
-    let (a, b) = (solves.on(&half, one)?.value, solves.on(&half, other)?.value);
+    let (a, b) = (solves.on(&half, one)?, solves.on(&half, other)?);
+    let (a, b) = (&a.value, &b.value);
     let gap = |j: usize| (a.value()[j] - b.value()[j]).abs();
     let apart = half.region_nodes(Some(equation.region))?.map(gap).fold(0.0, f64::max);
     let size = b.value().iter().fold(1.0f64, |m, v| m.max(v.abs()));
-    Ok((apart, AGREEMENT * (error_on(solves, &half, one)? + error_on(solves, &half, other)?) + ROUNDING * size))
+    Ok((apart, AGREEMENT * (solves.error_on(&half, one)? + solves.error_on(&half, other)?) + ROUNDING * size))
 }
